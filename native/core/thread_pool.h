@@ -1,0 +1,50 @@
+// ThreadPool: a few threads that share the iterations of one loop. Not OpenMP, so that a prebuilt
+// addon loads anywhere and the thread sanitizer stays clean. Which thread runs an iteration is left
+// to chance; kernels are written so that it cannot matter (threads split outputs, never sums).
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace valora {
+
+class ThreadPool {
+ public:
+  // `threads` in all, the caller of run() among them; at least 1.
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+
+  using Body = void (*)(void* arg, int64_t index, int worker);
+  // Calls body(arg, i, worker) once for every i in [0, count), worker in [0, threads()). Returns
+  // when all are done; the first exception a body throws is thrown again here. Not re-entrant:
+  // one run at a time, from one thread (the model's engine thread).
+  void run(int64_t count, Body body, void* arg);
+
+ private:
+  void work(int worker);
+  void take(int worker);
+
+  std::vector<std::thread> workers_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::condition_variable done_;
+  uint64_t generation_ = 0;
+  int active_ = 0;
+  bool stop_ = false;
+  Body body_ = nullptr;
+  void* arg_ = nullptr;
+  int64_t count_ = 0;
+  std::atomic<int64_t> next_{0};
+  std::exception_ptr failure_;
+};
+
+}  // namespace valora

@@ -1,0 +1,44 @@
+// Weight: one frozen matrix [O, I] as a backend keeps it, made by Ops::upload_weight. The CPU and
+// reference backends point at the mapped file and expand tiles of it when a kernel asks.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "core/view.h"
+
+namespace valora {
+
+// Where a matrix is stored: `rows` rows of `cols` numbers of `dtype`, rows back to back from `data`.
+// GGUF files of `llama` models store the rows of q and k with the two rotary halves of each head
+// interleaved; `interleaved_heads` is then that matrix's number of heads (else 0), and row(o) undoes it.
+struct WeightSource {
+  const uint8_t* data = nullptr;
+  Dtype dtype = Dtype::kF32;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t interleaved_heads = 0;
+};
+
+struct Weight {
+  WeightSource source;
+  int64_t row_bytes = 0;
+
+  virtual ~Weight() = default;
+  int64_t rows() const { return source.rows; }
+  int64_t cols() const { return source.cols; }
+
+  // The stored bytes of logical row o. In a head of width D, logical row b*D/2 + i (b = half,
+  // i < D/2) is stored at 2*i + b.
+  const uint8_t* row(int64_t o) const {
+    if (source.interleaved_heads != 0) {
+      const int64_t width = source.rows / source.interleaved_heads;
+      const int64_t head = o / width;
+      const int64_t j = o % width;
+      o = head * width + 2 * (j % (width / 2)) + j / (width / 2);
+    }
+    return source.data + o * row_bytes;
+  }
+};
+
+}  // namespace valora

@@ -1,0 +1,42 @@
+{
+  "variables": {
+    "core_files": [
+      "core/arena.cc",
+      "core/counting.cc",
+      "core/dequantize.cc",
+      "core/error.cc",
+      "core/forest.cc",
+      "core/mapped_file.cc",
+      "core/ops.cc",
+      "core/thread_pool.cc"
+    ],
+    "reference_files": [
+      "reference/attention.cc",
+      "reference/elementwise.cc",
+      "reference/head.cc",
+      "reference/linear.cc",
+      "reference/ops_table.cc",
+      "reference/rmsnorm.cc"
+    ],
+    "cpu_files": [
+      "cpu/attention.cc",
+      "cpu/elementwise.cc",
+      "cpu/head.cc",
+      "cpu/linear.cc",
+      "cpu/lora_gradient.cc",
+      "cpu/ops_table.cc",
+      "cpu/rmsnorm.cc"
+    ],
+    "dispatch_files": ["cpu/dispatch.cc"],
+    "model_files": [
+      "model/adapter.cc",
+      "model/generate.cc",
+      "model/loss.cc",
+      "model/model.cc",
+      "model/plan.cc",
+      "model/trainer.cc",
+      "model/transformer.cc"
+    ],
+    "addon_files": ["addon/addon.cc"]
+  }
+}
