@@ -7,6 +7,7 @@
  */
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import type { LinearKind } from "./models/linear-kinds.js";
 
 /** Stored number formats, named as GGUF names them. */
 export type Dtype =
@@ -41,9 +42,7 @@ export interface NativeConfig {
   inverseFrequencies: Float64Array;
 }
 
-/** The seven matrices of a layer that LoRA can be put on. */
-export const LINEAR_KINDS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"] as const;
-export type LinearKind = (typeof LINEAR_KINDS)[number];
+export { LINEAR_KINDS, type LinearKind } from "./models/linear-kinds.js";
 
 /** What a tensor is for. `layer` is -1 for those outside the layers. */
 export type TensorRole =

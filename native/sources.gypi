@@ -30,13 +30,26 @@
     "dispatch_files": ["cpu/dispatch.cc"],
     "model_files": [
       "model/adapter.cc",
+      "model/batch.cc",
+      "model/engine.cc",
       "model/generate.cc",
       "model/loss.cc",
       "model/model.cc",
+      "model/passes.cc",
       "model/plan.cc",
       "model/trainer.cc",
-      "model/transformer.cc"
+      "model/transformer.cc",
+      "model/transformer_backward.cc",
+      "model/weights.cc"
     ],
-    "addon_files": ["addon/addon.cc"]
+    "addon_files": [
+      "addon/addon.cc",
+      "addon/cancel_object.cc",
+      "addon/convert.cc",
+      "addon/engine_thread.cc",
+      "addon/model_object.cc",
+      "addon/trainer_object.cc",
+      "addon/values.cc"
+    ]
   }
 }

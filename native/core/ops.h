@@ -115,10 +115,13 @@ struct SampleParameters {
   float top_p;        // 1 = all
 };
 
-// Memory for an operation's temporary needs, made by the checks in ops.cc.
+// Memory for an operation's temporary needs, 64-byte aligned and not cleared, taken by ops.cc with the
+// sizes of core/scratch.h: a part for each worker and a part that all of them share.
 struct Scratch {
   uint8_t* data = nullptr;
   size_t bytes_per_worker = 0;
+  uint8_t* shared = nullptr;
+  size_t shared_bytes = 0;
   void* of(int worker) const { return data + static_cast<size_t>(worker) * bytes_per_worker; }
 };
 
@@ -144,6 +147,7 @@ struct Ops {
   void (*linear_forward)(View y, View t, View x, const Weight& w, View bias, const LoraView& lora,
                          const Scratch&, const Context&);
   // dx[N, I] = or += dy W + dt A, with dt[N, max_rank] = scale * dy B, which is written as t is above.
+  // With an empty dx only dt is computed: nothing needs the gradient by the first layer's input.
   void (*linear_backward)(View dx, View dt, View dy, const Weight& w, const LoraView& lora, Write,
                           const Scratch&, const Context&);
   // For each tree in order: da[R, I] += sum over the tree's rows of dt^T x, db[O, R] += scale * sum of dy^T t;
@@ -165,7 +169,7 @@ struct Ops {
                              View v, const PathsView&, const AttentionShape&, const Scratch&,
                              const Context&);
 
-  // h = silu(gate) * up, all [N, F].
+  // h = silu(gate) * up, all [N, F]. h may be the same memory as gate.
   void (*swiglu_forward)(View h, View gate, View up, const Context&);
   // dgate and dup may be the same memory as gate and up.
   void (*swiglu_backward)(View dgate, View dup, View dh, View gate, View up, const Context&);
@@ -179,8 +183,12 @@ struct Ops {
   // without targets become 0.
   void (*head_backward)(View dx, View expected, const Weight& w, const HeadTarget* targets,
                         const float* coefficients, int64_t target_count, const Context&);
-  // tokens[rows], and the log-probability of each (temperature 1, all tokens), from x [rows, C];
-  // uniform[rows] are numbers in [0, 1).
+  // tokens[rows], and the log-probability of each (temperature 1, all tokens; normaliser as head_forward's),
+  // from x [rows, C]; uniform[rows] are numbers in [0, 1). Greedy: smallest index of the largest logit.
+  // Else tokens are ranked by logit, equal ones by index; the first top_k stay; of these the shortest
+  // run whose probability (weights exp((logit - largest) / temperature), in double) reaches top_p; the
+  // token is the first, in order of the vocabulary, at which the sum of weights of those that stay
+  // exceeds uniform * their total.
   void (*sample)(int32_t* tokens, double* logprobs, View x, const Weight& w,
                  const SampleParameters&, const float* uniform, const Scratch&, const Context&);
 

@@ -25,26 +25,36 @@ class ThreadPool {
 
   using Body = void (*)(void* arg, int64_t index, int worker);
   // Calls body(arg, i, worker) once for every i in [0, count), worker in [0, threads()). Returns
-  // when all are done; the first exception a body throws is thrown again here. Not re-entrant:
-  // one run at a time, from one thread (the model's engine thread).
+  // when all are done; the first exception a body throws is thrown again here, and iterations not
+  // yet begun are then left out. Not re-entrant: one run at a time, from one thread (the model's
+  // engine thread).
   void run(int64_t count, Body body, void* arg);
 
  private:
+  struct Loop {
+    Body body = nullptr;
+    void* arg = nullptr;
+    int64_t count = 0;
+  };
+
   void work(int worker);
-  void take(int worker);
+  void take(const Loop& loop, int worker);
+  void stop();
 
   std::vector<std::thread> workers_;
   std::mutex mutex_;
-  std::condition_variable wake_;
-  std::condition_variable done_;
-  uint64_t generation_ = 0;
-  int active_ = 0;
-  bool stop_ = false;
-  Body body_ = nullptr;
-  void* arg_ = nullptr;
-  int64_t count_ = 0;
-  std::atomic<int64_t> next_{0};
+  std::condition_variable wake_;  // a loop opened, or stop_
+  std::condition_variable done_;  // active_ fell to 0
+  // Changed under mutex_; atomic where a thread also watches without it, for a moment, before
+  // sleeping.
+  std::atomic<uint64_t> generation_{0};  // loops opened so far
+  std::atomic<int> active_{0};           // workers inside the open loop
+  std::atomic<bool> stop_{false};
+  bool open_ = false;  // whether workers may still join the loop
+  int sleeping_ = 0;   // workers waiting on wake_
+  Loop loop_;
   std::exception_ptr failure_;
+  std::atomic<int64_t> next_{0};  // the next iteration to hand out
 };
 
 }  // namespace valora

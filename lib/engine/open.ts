@@ -1,0 +1,55 @@
+/** Opens a model: finds its files, reads their headers, chooses the device, hands the rest to the core. */
+import { fromNative, UnsupportedError, UsageError } from "../errors.js";
+import { native } from "../native.js";
+import { checkThreads, chooseDevice, type DeviceChoice, type Isa } from "./device.js";
+import { defaultMemoryBytes } from "./memory.js";
+import { Model } from "./model.js";
+import { openText } from "./open-text.js";
+
+export interface OpenModelOptions {
+  /** Default "auto": the best this build can drive; `model.device.reason` says what and why. */
+  device?: DeviceChoice;
+  /** Instruction set of the CPU device; the machine's best when left out. */
+  isa?: Isa;
+  /** Default: the cores available to this process. */
+  threads?: number;
+  /** No job of the model may need more; default 80 % of what is free, control groups respected. */
+  memoryBytes?: number;
+  /** Arithmetic; only "float32" so far. */
+  compute?: "float32" | "bf16";
+  /** Replaces the model's own chat template: a built-in name or a file. */
+  chatTemplate?: string;
+}
+
+/**
+ * @param nameOrPath a name of the registry (`valora pull` fetches it), a .gguf file, or a folder with
+ *   config.json and safetensors
+ */
+export async function openModel(nameOrPath: string, options: OpenModelOptions = {}): Promise<Model> {
+  const { device = "auto", compute = "float32", memoryBytes = defaultMemoryBytes() } = options;
+  if (compute !== "float32") {
+    throw new UnsupportedError(`compute ${String(compute)}: only float32 is available`);
+  }
+  if (!(memoryBytes > 0)) throw new UsageError(`memory ${memoryBytes}: give a number of bytes above 0`);
+  const threads = checkThreads(options.threads);
+  const chosen = chooseDevice(device, options.isa, native.info());
+  const { files, tokenizer, chatTemplate } = await openText(nameOrPath, options.chatTemplate);
+  try {
+    const opened = await native.openModel(files.config, files.tensors, {
+      backend: chosen.backend,
+      ...(chosen.isa === undefined ? {} : { isa: chosen.isa }),
+      threads,
+      memoryBytes,
+    });
+    return new Model({
+      name: nameOrPath,
+      files,
+      tokenizer,
+      chatTemplate,
+      device: { kind: chosen.backend, isa: opened.isa, threads, memoryBytes, reason: chosen.reason },
+      native: opened,
+    });
+  } catch (error) {
+    throw fromNative(error);
+  }
+}

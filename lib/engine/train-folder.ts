@@ -1,0 +1,129 @@
+/** The output folder of a training run: whose it is, its metrics, its final artefacts. */
+import { readFileSync } from "node:fs";
+import { appendFile, mkdir, readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describeFileError, FileError, UsageError } from "../errors.js";
+import { writeFileAtomic } from "../files/atomic.js";
+import { sha256File } from "../files/hash.js";
+import { readManifest, writeManifest } from "../files/manifest.js";
+import type { Adapter } from "./adapter.js";
+import { describeDifference, type RunIdentity } from "./checkpoint.js";
+import type { Model } from "./model.js";
+import type { PairReport } from "./tokenize-pairs.js";
+import type { TrainStep } from "./train-options.js";
+
+/** What a run leaves in its folder before it is done. */
+const UNFINISHED = new Set(["checkpoints", "metrics.jsonl"]);
+const FINISHED = new Set([...UNFINISHED, "adapter_config.json", "adapter_model.safetensors", "manifest.json"]);
+
+export class TrainFolder {
+  readonly path: string;
+
+  private constructor(path: string) {
+    this.path = path;
+  }
+
+  /**
+   * Makes the folder, or takes one that is empty or, to resume, holds a run.
+   *
+   * @throws UsageError where it holds other work
+   */
+  static async open(path: string, resume: boolean): Promise<TrainFolder> {
+    let names: string[];
+    try {
+      await mkdir(path, { recursive: true });
+      names = await readdir(path);
+    } catch (error) {
+      throw new FileError(`${path}: the output folder cannot be made: ${describeFileError(error)}`, { cause: error });
+    }
+    const stranger = names.find((name) => !(resume ? FINISHED : new Set<string>()).has(name));
+    if (stranger !== undefined) {
+      const advice = names.every((name) => FINISHED.has(name)) ? "resume it, or choose another" : "choose another";
+      throw new UsageError(`output ${path}: it already holds ${stranger}; ${advice} folder`);
+    }
+    return new TrainFolder(path);
+  }
+
+  private get metrics(): string {
+    return join(this.path, "metrics.jsonl");
+  }
+
+  get manifest(): string {
+    return join(this.path, "manifest.json");
+  }
+
+  async appendMetrics(step: TrainStep): Promise<void> {
+    try {
+      await appendFile(this.metrics, `${JSON.stringify(step)}\n`);
+    } catch (error) {
+      throw new FileError(`${this.metrics} cannot be written: ${describeFileError(error)}`, { cause: error });
+    }
+  }
+
+  /** Forgets the lines after `step`: they were computed past the checkpoint and are computed again. */
+  async trimMetrics(step: number): Promise<void> {
+    const text = await readFile(this.metrics, "utf8").catch(() => "");
+    const kept = text.split("\n").filter((line) => stepOf(line) <= step);
+    await writeFileAtomic(this.metrics, kept.map((line) => `${line}\n`).join(""));
+  }
+}
+
+/** Infinity for what is no complete line. */
+function stepOf(line: string): number {
+  try {
+    return (JSON.parse(line) as TrainStep).step;
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+}
+
+const VERSION = (
+  JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }
+).version;
+
+/**
+ * Whether the folder holds this very run, done.
+ *
+ * @throws UsageError naming what differs where it holds another one
+ */
+export async function isFinished(folder: TrainFolder, identity: RunIdentity): Promise<boolean> {
+  const manifest = await readManifest(folder.manifest);
+  if (manifest === null) return false;
+  const run = manifest.run as Partial<RunIdentity> | undefined;
+  const difference = run?.settings === undefined ? "its manifest is not of a training run" : describeDifference(run as RunIdentity, identity);
+  if (difference !== null) {
+    throw new UsageError(`output ${folder.path} holds another run: ${difference}; choose another folder`);
+  }
+  return true;
+}
+
+/** Writes the adapter, then the manifest: where there is a manifest, the run is complete. */
+export async function finishRun(
+  folder: TrainFolder,
+  model: Model,
+  adapter: Adapter,
+  identity: RunIdentity,
+  report: PairReport,
+): Promise<void> {
+  await adapter.save(folder.path);
+  const { kind, isa, threads, reason } = model.device;
+  await writeManifest(folder.manifest, {
+    command: "train",
+    options: { model: model.name, ...identity.settings, ...adapterOptions(adapter) },
+    seed: identity.settings.seed,
+    versions: { valora: VERSION, node: process.versions.node },
+    device: { kind, isa, threads, reason },
+    sha256: {
+      model: identity.model,
+      data: identity.data,
+      start_adapter: identity.startAdapter,
+      adapter: await sha256File(join(folder.path, "adapter_model.safetensors")),
+    },
+    pairs: report,
+    run: identity,
+  });
+}
+
+function adapterOptions({ rank, alpha, targets, rslora }: Adapter) {
+  return { rank, alpha, targets: [...targets], rslora };
+}
