@@ -8,7 +8,8 @@
       "core/forest.cc",
       "core/mapped_file.cc",
       "core/ops.cc",
-      "core/thread_pool.cc"
+      "core/thread_pool.cc",
+      "core/weight.cc"
     ],
     "reference_files": [
       "reference/attention.cc",
@@ -27,7 +28,7 @@
       "cpu/ops_table.cc",
       "cpu/rmsnorm.cc"
     ],
-    "dispatch_files": ["cpu/dispatch.cc"],
+    "dispatch_files": ["cpu/choose_token.cc", "cpu/dispatch.cc"],
     "model_files": [
       "model/adapter.cc",
       "model/batch.cc",

@@ -1,14 +1,15 @@
 /**
- * Checks (or, with --write, mends) the format of both languages and lints the TypeScript. biome comes through npx:
- * its packages for other systems cannot be locked everywhere. clang-format is used where it is installed.
+ * Checks (or, with --write, mends) the format of both languages, and lints the TypeScript. clang-format is used where it
+ * is installed.
  */
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = resolve(fileURLToPath(new URL("..", import.meta.url)));
-const BIOME = "@biomejs/biome@2.6.8";
+const biomeProgram = createRequire(import.meta.url).resolve("@biomejs/biome/bin/biome");
 
 function run(command, args) {
   const { status, error } = spawnSync(command, args, { cwd: root, stdio: "inherit" });
@@ -25,7 +26,7 @@ function cppFiles(folder) {
 }
 
 function main(write) {
-  const biome = run("npx", ["--yes", BIOME, "check", ...(write ? ["--write"] : ["--error-on-warnings"])]);
+  const biome = run(process.execPath, [biomeProgram, "check", ...(write ? ["--write"] : ["--error-on-warnings"])]);
   if (spawnSync("clang-format", ["--version"], { stdio: "ignore" }).status !== 0) {
     console.error("valora: SKIPPED: clang-format is not installed, so the format of native/ was not checked.");
     return biome;

@@ -7,6 +7,7 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promise
 import { join } from "node:path";
 import { describeFileError, FileError, UsageError, ValoraError } from "../errors.js";
 import { syncFolder } from "../files/atomic.js";
+import { oneLine } from "../files/describe-issue.js";
 import { sha256File } from "../files/hash.js";
 import { readAdapter } from "../models/peft.js";
 import { readSafetensorsFile, writeSafetensorsFile } from "../models/safetensors.js";
@@ -120,7 +121,7 @@ export async function newestCheckpoint(output: string, identity: RunIdentity): P
 async function readState(dir: string, step: number): Promise<StateFile | null> {
   try {
     const state = JSON.parse(await readFile(join(dir, "state.json"), "utf8")) as StateFile;
-    if (state.format !== 1 || state.step !== step) return null;
+    if (state.format !== 1 || state.step !== step || typeof state.identity.settings !== "object" || state.identity.settings === null) return null;
     for (const name of FILES) {
       if ((await sha256File(join(dir, name))) !== state.files[name]) return null;
     }
@@ -130,17 +131,23 @@ async function readState(dir: string, step: number): Promise<StateFile | null> {
   }
 }
 
+/** A setting as a file has it, which may hold anything. */
+function show(value: unknown): string {
+  if (value === undefined) return "not there";
+  return typeof value === "object" && value !== null ? "a list or an object" : oneLine(String(value).slice(0, 80));
+}
+
 /** In words what two runs differ in; null where they are the same. */
 export function describeDifference(saved: RunIdentity, now: RunIdentity): string | null {
   const settings = (Object.keys(now.settings) as (keyof TrainSettings)[])
     .filter((name) => saved.settings[name] !== now.settings[name])
-    .map((name) => `${name} was ${saved.settings[name]} and is ${now.settings[name]}`);
+    .map((name) => `${name} was ${show(saved.settings[name])} and is ${show(now.settings[name])}`);
   const names = {
     model: "the model differs",
     startAdapter: "the adapter it starts from differs",
     referenceAdapter: "the reference differs",
     data: "the pairs differ",
-    backend: `the device was ${saved.backend} and is ${now.backend}`,
+    backend: `the device was ${show(saved.backend)} and is ${now.backend}`,
   };
   const parts = (Object.keys(names) as (keyof typeof names)[])
     .filter((name) => saved[name] !== now[name])

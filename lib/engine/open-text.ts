@@ -1,4 +1,5 @@
 /** The text side of a model - tokenizer and chat template - without its weights. */
+import { ModelFormatError, UnsupportedError } from "../errors.js";
 import { ChatTemplate, loadChatTemplate, type Message } from "../models/chat-template.js";
 import { type ModelFiles, readModelFiles } from "../models/model-files.js";
 import { resolveModel } from "../models/registry.js";
@@ -33,8 +34,22 @@ export class ModelText {
  */
 export async function openText(nameOrPath: string, chatTemplate?: string): Promise<ModelText> {
   const files = await readModelFiles(await resolveModel(nameOrPath));
-  const tokenizer = files.tokenizer === null ? null : createTokenizer(files.tokenizer);
+  const { tokenizer: definition, bosToken, eosToken } = files;
+  const tokenizer = definition === null ? null : naming(files.path, () => createTokenizer(definition));
   const source = chatTemplate === undefined ? files.chatTemplate : await loadChatTemplate(chatTemplate);
-  const special = { bosToken: files.bosToken, eosToken: files.eosToken };
-  return new ModelText(files, tokenizer, source === null ? null : ChatTemplate.parse(source, special));
+  const template =
+    source === null ? null : naming(chatTemplate ?? files.path, () => ChatTemplate.parse(source, { bosToken, eosToken }));
+  return new ModelText(files, tokenizer, template);
+}
+
+/** Puts the file in front of a complaint about a text that came from it. */
+function naming<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    for (const Class of [ModelFormatError, UnsupportedError]) {
+      if (error instanceof Class) throw new Class(`${path}: ${error.message}`, { cause: error });
+    }
+    throw error;
+  }
 }

@@ -1,5 +1,5 @@
 /** Opens a model: finds its files, reads their headers, chooses the device, hands the rest to the core. */
-import { fromNative, UnsupportedError, UsageError } from "../errors.js";
+import { fromNative, OutOfMemoryError, UnsupportedError, UsageError } from "../errors.js";
 import { native } from "../native.js";
 import { checkThreads, chooseDevice, type DeviceChoice, type Isa } from "./device.js";
 import { defaultMemoryBytes } from "./memory.js";
@@ -50,6 +50,8 @@ export async function openModel(nameOrPath: string, options: OpenModelOptions = 
       native: opened,
     });
   } catch (error) {
-    throw fromNative(error);
+    const named = fromNative(error, nameOrPath);
+    if (!(named instanceof OutOfMemoryError)) throw named;
+    throw new OutOfMemoryError(`${named.message}; raise --memory, or take a smaller model`, { cause: error });
   }
 }

@@ -1,6 +1,7 @@
 /** Score requests and generation prompts, as the contract has them: checked at the door, typed afterwards. */
 import { z } from "zod";
 import { DataFormatError, UsageError, ValoraError } from "../errors.js";
+import { describeIssue } from "../files/describe-issue.js";
 
 const messageSchema = z.looseObject({ role: z.string(), content: z.string() });
 /** Raw text, used as it stands, or messages for the chat template. */
@@ -62,9 +63,7 @@ export interface GenerationPrompt {
 export function parseRecord<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const where = issue && issue.path.length > 0 ? `${issue.path.join(".")}: ` : "";
-  throw new DataFormatError(`${what}: ${where}${issue?.message ?? "not understood"}`);
+  throw new DataFormatError(`${what}: ${describeIssue(parsed.error)}`);
 }
 
 /** What happens to a request or prompt that cannot be used: "fail" throws, "skip" leaves it out. */

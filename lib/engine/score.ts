@@ -6,7 +6,7 @@
  * completion. Results of the first adapter leave as they are made; those of the others, numbers and
  * never logits, wait in memory until the input ends, because results come adapter by adapter.
  */
-import { DataFormatError, UsageError } from "../errors.js";
+import { DataFormatError, NotFiniteError, UsageError } from "../errors.js";
 import type { Adapter } from "./adapter.js";
 import { throwIfAborted } from "./cancel.js";
 import { AIMED_ROWS, contextTree, rowBudget, type Tree } from "./forest.js";
@@ -201,6 +201,11 @@ async function scoreChunk(
         result.logprob += scores.logprobs[target]!;
         result.greedy &&= scores.greedy[target] === 1;
         result.token_logprobs?.push(scores.logprobs[target]!);
+      }
+      if (!Number.isFinite(result.logprob)) {
+        throw new NotFiniteError(
+          `request "${result.id}", adapter ${result.adapter}: the log-probability is not a finite number; the model's or the adapter's weights are damaged`,
+        );
       }
     }
   }

@@ -6,6 +6,7 @@ import { isUtf8 } from "node:buffer";
 import { createReadStream } from "node:fs";
 import { createGunzip } from "node:zlib";
 import { DataFormatError, describeFileError, FileError } from "../errors.js";
+import { oneLine } from "./describe-issue.js";
 
 /** Protects memory against a file that is no JSON Lines at all; the longest real lines (whole books) are a few MB. */
 const MAX_LINE_BYTES = 256 * 1024 * 1024;
@@ -64,7 +65,7 @@ function parseLine(bytes: Buffer): { value: unknown } | { problem: string } | nu
 
 /** The start of a line, on one line. */
 function excerpt(text: string): string {
-  const start = JSON.stringify(text.slice(0, 60)).slice(1, -1);
+  const start = oneLine(text.slice(0, 60));
   return text.length > 60 ? `${start}…` : start;
 }
 

@@ -6,6 +6,7 @@ import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { DataFormatError, describeFileError, FileError } from "../errors.js";
 import { writeFileAtomic } from "./atomic.js";
+import { describeIssue } from "./describe-issue.js";
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
@@ -49,6 +50,5 @@ export async function readManifest(path: string): Promise<Manifest | null> {
   }
   const parsed = manifestSchema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new DataFormatError(`${path}, field ${issue?.path.join(".")}: ${issue?.message}; remove it to make the artefact again`);
+  throw new DataFormatError(`${path} is no manifest: ${describeIssue(parsed.error)}; remove it to make the artefact again`);
 }

@@ -1,6 +1,5 @@
 // The counting backend: operations that do nothing and touch no memory, so that model code run over
 // it, with a counting arena, measures what the same work would take (design promise 4).
-#include "core/dequantize.h"
 #include "core/ops.h"
 
 namespace valora {
@@ -20,20 +19,13 @@ struct Nothing<double (*)(Arguments...)> {
   static double call(Arguments...) { return 0; }
 };
 
-std::unique_ptr<Weight> upload_weight(const WeightSource& source) {
-  auto weight = std::make_unique<Weight>();
-  weight->source = source;
-  weight->row_bytes = dtype_row_bytes(source.dtype, source.cols);
-  return weight;
-}
-
 }  // namespace
 
 const Ops& counting_ops() {
   static constexpr Ops kOps = {
       .name = "counting",
       .space = Space::kHost,
-      .upload_weight = upload_weight,
+      .upload_weight = upload_mapped_weight,
       .embed_forward = Nothing<decltype(Ops::embed_forward)>::call,
       .rmsnorm_forward = Nothing<decltype(Ops::rmsnorm_forward)>::call,
       .rmsnorm_backward = Nothing<decltype(Ops::rmsnorm_backward)>::call,

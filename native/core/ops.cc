@@ -346,7 +346,7 @@ void head_forward(const HeadResult& result, View expected, View x, const Weight&
   if (x.empty()) return;
   context.ops->head_forward(
       result, expected, x, w, targets, target_count,
-      ScopedScratch(context, head_forward_scratch(x.rows, w.cols(), !expected.empty())), context);
+      ScopedScratch(context, head_forward_scratch(x.rows)), context);
 }
 
 void head_backward(View dx, View expected, const Weight& w, const HeadTarget* targets,

@@ -25,14 +25,19 @@ inline int64_t round_up(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
-// A tile of a weight expanded to float32: 512 of K by 256 columns (512 KiB, half of a 1 MiB L2),
-// and room to decode and transpose a strip of it. The size does not depend on the matrix.
-inline constexpr int64_t kWeightTileRows = 512;
-inline constexpr int64_t kWeightTileCols = 256;
-inline constexpr int64_t kWeightTileBytes = kWeightTileRows * kWeightTileCols * 4 + 256 * 1024;
+// Products on the CPU (cpu/gemm.h). A worker expands a tile of the right-hand side, kTileDepth of K by
+// kTileCols columns, and sums for kTileRows rows at a time; both take a quarter of a 1 MiB L2. Besides
+// it needs a strip of sixteen rows to decode and transpose in. The sizes do not depend on the matrix.
+inline constexpr int64_t kTileDepth = 512;
+inline constexpr int64_t kTileCols = 128;
+inline constexpr int64_t kTileRows = 512;
+inline constexpr int64_t kStripFloats = 16 * (kTileDepth + 16) + 512;
+inline constexpr int64_t kProductBytes =
+    (kTileDepth * kTileCols + kTileRows * kTileCols + kStripFloats) * 4;
 
-// linear_forward, linear_backward.
-inline ScratchSize linear_scratch() { return {kWeightTileBytes, 0}; }
+// linear_forward, linear_backward: also a block of low-rank terms.
+inline constexpr int64_t kLowRows = 48;
+inline ScratchSize linear_scratch() { return {kProductBytes + kLowRows * kTileCols * 4, 0}; }
 
 // lora_gradient: a strip of 1024 columns of da (or of db transposed), R rows deep, and 64 KiB to
 // gather a block of x or dy in.
@@ -60,19 +65,17 @@ inline ScratchSize attention_backward_scratch(const AttentionShape& shape, int64
   return {floats * 4, 0};
 }
 
-// head_forward. Per worker: a weight tile as for linear. Shared: the logits of one chunk, [rows,
-// kHeadChunk], and 64 bytes a row for its running maximum, sum, arg max and rescaling factor; where
-// the expectation is wanted also the chunk's rows of W in float32, [kHeadChunk, C].
-inline ScratchSize head_forward_scratch(int64_t rows, int64_t channels, bool expected) {
-  const int64_t chunk = expected ? kHeadChunk * round_up(channels, kLanes) * 4 : 0;
-  return {kWeightTileBytes, rows * (kHeadChunk * 4 + 64) + chunk};
+// head_forward. Per worker: what a product takes. Shared: the logits of one chunk, [rows,
+// kHeadChunk], and 64 bytes a row for its running maximum, sum, arg max and rescaling factor.
+inline ScratchSize head_forward_scratch(int64_t rows) {
+  return {kProductBytes, rows * (kHeadChunk * 4 + 64)};
 }
 
-// sample. Per worker: a weight tile, and 16 bytes a vocabulary entry to rank the candidates of one
-// row in. Shared: the logits, [rows, V] with rows padded to whole chunks of the head.
+// sample. Per worker: what a product takes, and 16 bytes a vocabulary entry to rank the candidates of
+// one row in. Shared: the logits, [rows, V] with rows padded to whole chunks of the head.
 inline ScratchSize sample_scratch(int64_t rows, int64_t vocabulary) {
   const int64_t padded = round_up(vocabulary, kHeadChunk);
-  return {kWeightTileBytes + padded * 16, rows * padded * 4};
+  return {kProductBytes + padded * 16, rows * padded * 4};
 }
 
 }  // namespace valora

@@ -41,4 +41,8 @@ struct Weight {
   }
 };
 
+// Ops::upload_weight of every backend that reads the mapped file itself. Throws Error where cols is
+// no multiple of the dtype's block.
+std::unique_ptr<Weight> upload_mapped_weight(const WeightSource& source);
+
 }  // namespace valora

@@ -19,13 +19,6 @@ void clear(View view) {
 
 }  // namespace
 
-std::unique_ptr<Weight> upload_weight(const WeightSource& source) {
-  auto weight = std::make_unique<Weight>();
-  weight->source = source;
-  weight->row_bytes = dtype_row_bytes(source.dtype, source.cols);
-  return weight;
-}
-
 void linear_forward(View y, View t, View x, const Weight& w, View bias, const LoraView& lora,
                     const Scratch&, const Context& context) {
   const int64_t outputs = w.rows();

@@ -7,7 +7,7 @@ const Ops& reference_ops() {
   static constexpr Ops kOps = {
       .name = "reference",
       .space = Space::kHost,
-      .upload_weight = reference::upload_weight,
+      .upload_weight = upload_mapped_weight,
       .embed_forward = reference::embed_forward,
       .rmsnorm_forward = reference::rmsnorm_forward,
       .rmsnorm_backward = reference::rmsnorm_backward,

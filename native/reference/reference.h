@@ -2,14 +2,11 @@
 // in double. What these compute is the definition; shapes were checked by core/ops.cc.
 #pragma once
 
-#include <memory>
-
 #include "core/ops.h"
 
 namespace valora::reference {
 
 // linear.cc
-std::unique_ptr<Weight> upload_weight(const WeightSource& source);
 void linear_forward(View y, View t, View x, const Weight& w, View bias, const LoraView& lora,
                     const Scratch&, const Context&);
 void linear_backward(View dx, View dt, View dy, const Weight& w, const LoraView& lora, Write,

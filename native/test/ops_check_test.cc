@@ -213,7 +213,7 @@ TEST_F(OpsCheckTest, CountingMeasuresWhatARealRunTakes) {
     const Context wet{&reference_ops(), &real, &pool, nullptr};
     run(wet, reinterpret_cast<const uint8_t*>(zeros.data()));
     EXPECT_EQ(counting.peak(), real.peak());
-    EXPECT_GE(counting.peak(), static_cast<size_t>(threads * kWeightTileBytes));
+    EXPECT_GE(counting.peak(), static_cast<size_t>(threads * kProductBytes));
     EXPECT_EQ(counting.used(), 0u);
     EXPECT_EQ(real.used(), 0u);
   }

@@ -1,0 +1,229 @@
+// Products of float32 rows with a stored or float32 matrix: c[n, j] = sum over k of a[n, k] b[k, j], one
+// fma chain per element in ascending k (ops.h). Goto & van de Geijn 2008 in outline: a tile of b is
+// expanded and packed into panels that fit the registers' width, and a micro-kernel keeps a few rows by
+// one panel of sums in registers over the tile's depth. Sums that need several tiles are kept, as
+// float32, between them, which leaves the chain what it is; so tile sizes, threads and neighbours
+// can't change a bit.
+#pragma once
+
+#include "core/context.h"
+#include "core/ops.h"
+#include "core/scratch.h"
+#include "cpu/expand.h"
+#include "cpu/simd.h"
+
+namespace valora::VALORA_ISA {
+
+// The micro-kernel's block of sums: kRows rows by kPanel columns. 12 x 32 leaves 8 of AVX-512's 32
+// registers for b and a; 6 x 16 leaves 4 of AVX2's 16.
+#if defined(__AVX512F__)
+inline constexpr int kRows = 12;
+inline constexpr int64_t kPanel = 32;
+#elif defined(__AVX2__)
+inline constexpr int kRows = 6;
+inline constexpr int64_t kPanel = 16;
+#else
+inline constexpr int kRows = 4;
+inline constexpr int64_t kPanel = 16;
+#endif
+inline constexpr int kPanelVectors = kPanel / kVector;
+
+VALORA_INLINE int64_t padded(int64_t count, int64_t multiple) {
+  return (count + multiple - 1) / multiple * multiple;
+}
+
+// The right-hand side: matrix[rows, cols], stored or float32. Transposed (the forward's W, [O, I]) b[k, j]
+// is its [j, k], else (the backward's) its [k, j]; `begin` is the row that counts as the first.
+struct RightSide {
+  const Weight* weight = nullptr;
+  View view;
+  bool transposed = false;
+  int64_t begin = 0;
+};
+
+VALORA_INLINE RightSide transposed_weight(const Weight& w, int64_t begin = 0) {
+  return {&w, View{}, true, begin};
+}
+VALORA_INLINE RightSide direct_weight(const Weight& w, int64_t begin = 0) {
+  return {&w, View{}, false, begin};
+}
+VALORA_INLINE RightSide transposed_view(View v) { return {nullptr, v, true, 0}; }
+VALORA_INLINE RightSide direct_view(View v) { return {nullptr, v, false, 0}; }
+
+// The parts of a worker's scratch (core/scratch.h).
+struct Workspace {
+  float* tile;   // [panels, depth, kPanel]
+  float* sums;   // [kTileRows, kTileCols]
+  float* strip;  // [16, depth + 16] and a spare
+  float* rest;   // what the operation asked for beyond a product's
+};
+
+VALORA_INLINE Workspace workspace(const Scratch& scratch, int worker) {
+  float* tile = static_cast<float*>(scratch.of(worker));
+  float* sums = tile + kTileDepth * kTileCols;
+  float* strip = sums + kTileRows * kTileCols;
+  return {tile, sums, strip, strip + kStripFloats};
+}
+
+// tile[panel, k, 0..kPanel) = b[k_begin + k, j_begin + panel * kPanel + ..] for k < depth, 0 past `cols`
+// columns (as far as the micro-kernel looks). The tile has room for depth rounded up to 16.
+static inline void pack_tile(const RightSide& b, int64_t k_begin, int64_t depth, int64_t j_begin,
+                             int64_t cols, float* tile, float* strip) {
+  BlockLayout block{};
+  if (b.weight != nullptr) block = block_layout(*b.weight);
+  const int64_t panel_floats = padded(depth, kVector) * kPanel;
+  const auto read = [&](int64_t row, int64_t begin, int64_t count, float* out, float* spare) {
+    if (b.weight != nullptr) {
+      expand_range(*b.weight, block, b.begin + row, begin, count, out, spare);
+    } else {
+      std::memcpy(out, b.view.row(row) + begin, count * 4);
+    }
+  };
+  if (b.transposed) {
+    const int64_t stride = padded(depth, kVector) + kVector;  // not a power of two: fewer conflicts
+    float* spare = strip + kVector * stride;
+    for (int64_t j = 0; j < cols; j += kVector) {
+      const int64_t rows = lanes_left(j, cols);
+      for (int64_t i = 0; i < kVector; ++i) {
+        if (i < rows) {
+          read(j_begin + j + i, k_begin, depth, strip + i * stride, spare);
+        } else {
+          std::memset(strip + i * stride, 0, depth * 4);
+        }
+      }
+      float* out = tile + j / kPanel * panel_floats + j % kPanel;
+      for (int64_t k = 0; k < depth; k += kVector) {
+        transpose(strip + k, stride, out + k * kPanel, kPanel);
+      }
+    }
+    return;
+  }
+  const int64_t width = padded(cols, kVector);
+  float* spare = strip + kTileCols;
+  std::memset(strip, 0, width * 4);
+  for (int64_t k = 0; k < depth; ++k) {
+    read(k_begin + k, j_begin, cols, strip, spare);
+    for (int64_t j = 0; j < width; j += kVector) {
+      store(tile + j / kPanel * panel_floats + k * kPanel + j % kPanel, load(strip + j));
+    }
+  }
+}
+
+// c[R, Vectors * 16] = (first ? 0 : c) + a b over one panel, a with rows `a_stride` apart.
+template <int R, int Vectors>
+static void multiply_panel(const float* a, int64_t a_stride, const float* panel, int64_t depth,
+                           float* c, int64_t c_stride, bool first) {
+  F16 sums[R][Vectors];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+    for (int v = 0; v < Vectors; ++v) {
+      sums[r][v] = first ? zero() : load(c + r * c_stride + v * kVector);
+    }
+  }
+  for (int64_t k = 0; k < depth; ++k) {
+    F16 b[Vectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < Vectors; ++v) b[v] = load(panel + k * kPanel + v * kVector);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const F16 x = broadcast(a[r * a_stride + k]);
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) sums[r][v] = fma(x, b[v], sums[r][v]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+    for (int v = 0; v < Vectors; ++v) store(c + r * c_stride + v * kVector, sums[r][v]);
+  }
+}
+
+using PanelKernel = void (*)(const float*, int64_t, const float*, int64_t, float*, int64_t, bool);
+
+template <int R>
+static inline PanelKernel panel_kernel_of(int64_t rows, int64_t vectors) {
+  if constexpr (R > 1) {
+    if (rows < R) return panel_kernel_of<R - 1>(rows, vectors);
+  }
+  return vectors == 1 ? multiply_panel<R, 1> : multiply_panel<R, kPanelVectors>;
+}
+
+// c[rows, cols] = (first ? 0 : c) + a[rows, depth] tile; c's rows are c_stride apart, with room for cols
+// rounded up to 16.
+static inline void multiply_tile(const float* a, int64_t a_stride, int64_t rows, const float* tile,
+                                 int64_t depth, int64_t cols, float* c, int64_t c_stride,
+                                 bool first) {
+  const int64_t panel_floats = padded(depth, kVector) * kPanel;
+  for (int64_t n = 0; n < rows; n += kRows) {
+    const int64_t count = min_of(kRows, rows - n);
+    for (int64_t j = 0; j < cols; j += kPanel) {
+      const int64_t vectors = min_of(kPanelVectors, (cols - j + kVector - 1) / kVector);
+      panel_kernel_of<kRows>(count, vectors)(a + n * a_stride, a_stride,
+                                             tile + j / kPanel * panel_floats, depth,
+                                             c + n * c_stride + j, c_stride, first);
+    }
+  }
+}
+
+// The columns a task takes: of the widths that panels allow, the one whose slowest thread has the least
+// to do, a narrow tile paying for reading all of a once more.
+VALORA_INLINE int64_t tile_cols(int64_t cols, int64_t row_blocks, int threads) {
+  constexpr int64_t kOverhead = 8;  // columns' worth of time a tile costs besides its columns
+  int64_t best = kTileCols;
+  int64_t best_cost = INT64_MAX;
+  for (int64_t width = kTileCols; width >= 32; width -= 32) {
+    const int64_t tasks = (cols + width - 1) / width * row_blocks;
+    const int64_t cost = (tasks + threads - 1) / threads * (min_of(width, cols) + kOverhead);
+    if (cost < best_cost) {
+      best = width;
+      best_cost = cost;
+    }
+  }
+  return best;
+}
+
+// Part of a finished product: rows [row, row + rows) by columns [col, col + cols), rows kTileCols apart.
+struct Finished {
+  int64_t row;
+  int64_t rows;
+  int64_t col;
+  int64_t cols;
+  float* sums;
+  Workspace work;  // tile and strip are free again
+
+  float* at(int64_t n) const { return sums + n * kTileCols; }
+};
+
+// Computes a[N, depth] b[depth, cols] block by block, and calls finish(Finished) on each, in any order, on
+// any worker.
+template <typename Finish>
+static void product(View a, const RightSide& b, int64_t cols, const Scratch& scratch,
+                    const Context& context, const Finish& finish) {
+  const int64_t depth = a.cols;
+  int64_t row_blocks = (a.rows + kTileRows - 1) / kTileRows;
+  const int64_t width = tile_cols(cols, row_blocks, context.threads());
+  const int64_t tiles = (cols + width - 1) / width;
+  if (tiles * row_blocks < context.threads()) {
+    row_blocks = min_of((context.threads() + tiles - 1) / tiles, (a.rows + 2 * kRows - 1) / (2 * kRows));
+  }
+  const int64_t block_rows =
+      min_of(kTileRows, padded((a.rows + row_blocks - 1) / row_blocks, kRows));
+  parallel_for(context, tiles * row_blocks, [&](int64_t index, int worker) {
+    const Workspace work = workspace(scratch, worker);
+    const int64_t row = index / tiles * block_rows;
+    const int64_t rows = min_of(block_rows, a.rows - row);
+    const int64_t col = index % tiles * width;
+    const int64_t count = min_of(width, cols - col);
+    if (rows <= 0) return;
+    for (int64_t k = 0; k < depth; k += kTileDepth) {
+      const int64_t part = min_of(kTileDepth, depth - k);
+      pack_tile(b, k, part, col, count, work.tile, work.strip);
+      multiply_tile(a.row(row) + k, a.stride, rows, work.tile, part, count, work.sums, kTileCols,
+                    k == 0);
+    }
+    finish(Finished{row, rows, col, count, work.sums, work});
+  });
+}
+
+}  // namespace valora::VALORA_ISA

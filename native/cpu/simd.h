@@ -1,0 +1,99 @@
+// F16: sixteen float32 lanes, the one vector type of the CPU backend. Each instruction set keeps it in
+// its own registers (simd_avx512.h, simd_avx2.h, simd_generic.h) and gives every operation the same
+// result to the bit; what is built from those operations is written once, below.
+//
+// Everything is in namespace valora::VALORA_ISA and forced inline: a shared inline function would become
+// a weak symbol of which the linker keeps one copy, perhaps one this machine can't run. For the
+// same reason the files that include this use no standard containers or algorithms.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#ifndef VALORA_ISA
+#error "compile with VALORA_ISA naming the instruction set: avx512, avx2 or generic"
+#endif
+
+#define VALORA_INLINE static inline __attribute__((always_inline))
+
+#if defined(__AVX512F__)
+#include "cpu/simd_avx512.h"
+#elif defined(__AVX2__)
+#include "cpu/simd_avx2.h"
+#else
+#include "cpu/simd_generic.h"
+#endif
+
+namespace valora::VALORA_ISA {
+
+inline constexpr int64_t kVector = 16;
+
+VALORA_INLINE int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
+VALORA_INLINE int64_t max_of(int64_t a, int64_t b) { return a > b ? a : b; }
+
+VALORA_INLINE float float_from_bits(uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+
+// How many of the 16 lanes at `begin` lie before `end`.
+VALORA_INLINE int64_t lanes_left(int64_t begin, int64_t end) { return min_of(kVector, end - begin); }
+
+// The lanes [0, count) of p; 0 in the others, whose memory is not touched.
+VALORA_INLINE F16 load_some(const float* p, int64_t count) {
+  return count == kVector ? load(p) : load_partial(p, count);
+}
+VALORA_INLINE void store_some(float* p, F16 x, int64_t count) {
+  if (count == kVector) {
+    store(p, x);
+  } else {
+    store_partial(p, x, count);
+  }
+}
+
+// core/scalar_math.h's exp_scalar on every lane, the same steps in the same order.
+VALORA_INLINE F16 exp(F16 x) {
+  const F16 n = round_to_even(mul(x, broadcast(1.44269504088896341f)));
+  F16 r = fma(n, broadcast(-0.693359375f), x);
+  r = fma(n, broadcast(2.12194440e-4f), r);
+  F16 p = broadcast(1.9875691500e-4f);
+  p = fma(p, r, broadcast(1.3981999507e-3f));
+  p = fma(p, r, broadcast(8.3334519073e-3f));
+  p = fma(p, r, broadcast(4.1665795894e-2f));
+  p = fma(p, r, broadcast(1.6666665459e-1f));
+  p = fma(p, r, broadcast(5.0000001201e-1f));
+  p = add(fma(mul(p, r), r, r), broadcast(1.0f));
+  F16 y = scale_by_power(p, n);
+  y = select_less(x, broadcast(-87.0f), broadcast(0.0f), y);
+  y = select_less(broadcast(88.3762f), x, broadcast(INFINITY), y);
+  return select_nan(x, x, y);
+}
+
+// 1 / (1 + e^-x), the factor of silu(x) = x * sigmoid(x) computed as x / (1 + e^-x).
+VALORA_INLINE F16 one_plus_exp_minus(F16 x) {
+  return add(broadcast(1.0f), exp(sub(broadcast(0.0f), x)));
+}
+
+// The sum of the lanes: lane l += lane l + half, for half = 8, 4, 2, 1 (ops.h).
+VALORA_INLINE float sum_lanes(F16 x) {
+  float lanes[kVector];
+  store(lanes, x);
+  for (int half = 8; half > 0; half /= 2) {
+    for (int l = 0; l < half; ++l) lanes[l] += lanes[l + half];
+  }
+  return lanes[0];
+}
+
+// The largest lane; where lanes are NaN, which one is returned is left open.
+VALORA_INLINE float max_lane(F16 x) {
+  float lanes[kVector];
+  store(lanes, x);
+  for (int half = 8; half > 0; half /= 2) {
+    for (int l = 0; l < half; ++l) lanes[l] = lanes[l] > lanes[l + half] ? lanes[l] : lanes[l + half];
+  }
+  return lanes[0];
+}
+
+}  // namespace valora::VALORA_ISA
