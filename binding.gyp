@@ -62,7 +62,7 @@
             "type": "static_library",
             "sources": ["<@(cpu_files)"],
             "defines": ["VALORA_ISA=avx512"],
-            "cflags_cc": ["-march=x86-64-v4", "-mprefer-vector-width=512", "-Wno-maybe-uninitialized"]
+            "cflags_cc": ["-march=x86-64-v4", "-mprefer-vector-width=512", "-Wno-maybe-uninitialized", "-Wno-uninitialized"]
           }
         ]
       }

@@ -1,4 +1,17 @@
 /** The library: everything that `import … from "valora"` offers. */
+
+export { readGenerationPrompts, readScoreRequests, readTexts, type TextLine } from "./data/input-lines.js";
+export { type PreferencePair, parsePair, readPairs } from "./data/pairs.js";
+export type { Adapter, CreateAdapterOptions } from "./engine/adapter.js";
+export type { Device, DeviceChoice, Isa } from "./engine/device.js";
+export type { Prompt } from "./engine/encode.js";
+export type { GenerateOptions, GenerateProgress, GenerationPrompt, GenerationResult } from "./engine/generate.js";
+export { mergeAdapter } from "./engine/merge.js";
+export type { Model } from "./engine/model.js";
+export { type OpenModelOptions, openModel } from "./engine/open.js";
+export type { ItemErrorOptions } from "./engine/requests.js";
+export type { ScoreOptions, ScoreProgress, ScoreRequest, ScoreResult } from "./engine/score.js";
+export { type TrainOptions, type TrainReport, type TrainStep, trainDpo } from "./engine/train.js";
 export {
   AdapterFormatError,
   CancelledError,
@@ -13,30 +26,7 @@ export {
   UsageError,
   ValoraError,
 } from "./errors.js";
-
-export { type OpenModelOptions, openModel } from "./engine/open.js";
-export type { Model } from "./engine/model.js";
-export type { Device, DeviceChoice, Isa } from "./engine/device.js";
-export type { Adapter, CreateAdapterOptions } from "./engine/adapter.js";
-export type { Prompt } from "./engine/encode.js";
-export type { ItemErrorOptions } from "./engine/requests.js";
-export type { ScoreOptions, ScoreProgress, ScoreRequest, ScoreResult } from "./engine/score.js";
-export type { GenerateOptions, GenerateProgress, GenerationPrompt, GenerationResult } from "./engine/generate.js";
-export { type TrainOptions, type TrainReport, type TrainStep, trainDpo } from "./engine/train.js";
-export { mergeAdapter } from "./engine/merge.js";
-
-export { ChatTemplate, loadChatTemplate, type Message } from "./models/chat-template.js";
-export { createTokenizer, Tokenizer } from "./models/tokenizer.js";
-export { type ModelFiles, readModelFiles } from "./models/model-files.js";
-export { readAdapter, writeAdapter } from "./models/peft.js";
-export { type Inspection, inspectPath } from "./models/inspect.js";
-export { pullModel } from "./models/pull.js";
-export { NAMED_MODELS, resolveModel } from "./models/registry.js";
-
-export { type PreferencePair, parsePair, readPairs } from "./data/pairs.js";
-export { readGenerationPrompts, readScoreRequests, readTexts, type TextLine } from "./data/input-lines.js";
-export { type JsonLine, readJsonLines, type ReadJsonLinesOptions } from "./files/json-lines.js";
-
+export { type JsonLine, type ReadJsonLinesOptions, readJsonLines } from "./files/json-lines.js";
 export { type BootstrapOptions, bootstrapMean, type Interval } from "./metrics/bootstrap.js";
 export {
   type Crosstalk,
@@ -45,3 +35,10 @@ export {
   crosstalkMatrix,
   type PairMargin,
 } from "./metrics/crosstalk.js";
+export { ChatTemplate, loadChatTemplate, type Message } from "./models/chat-template.js";
+export { type Inspection, inspectPath } from "./models/inspect.js";
+export { type ModelFiles, readModelFiles } from "./models/model-files.js";
+export { readAdapter, writeAdapter } from "./models/peft.js";
+export { pullModel } from "./models/pull.js";
+export { NAMED_MODELS, resolveModel } from "./models/registry.js";
+export { createTokenizer, Tokenizer } from "./models/tokenizer.js";

@@ -20,7 +20,8 @@
       "reference/rmsnorm.cc"
     ],
     "cpu_files": [
-      "cpu/attention.cc",
+      "cpu/attention_backward.cc",
+      "cpu/attention_forward.cc",
       "cpu/elementwise.cc",
       "cpu/head.cc",
       "cpu/linear.cc",

@@ -77,7 +77,7 @@ function stepOf(line: string): number {
   }
 }
 
-const VERSION = (
+export const VERSION = (
   JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }
 ).version;
 

@@ -1,10 +1,11 @@
 /**
- * Chat templates: Jinja sources that turn messages into the text a model was trained on. What a template adds by itself (the
- * default model's, a system prompt of its own) stays: it is part of what the model expects.
+ * Chat templates: Jinja sources that turn messages into the text a model was trained on. What a template adds by
+ * itself (the default model's, a system prompt of its own) stays: it is part of what the model expects.
  */
 import { readFile } from "node:fs/promises";
 import { Template } from "@huggingface/jinja";
 import { DataFormatError, describeFileError, FileError, ModelFormatError, UsageError } from "../errors.js";
+import { describeLibraryError } from "./library-error.js";
 
 export interface Message {
   role: string;
@@ -34,14 +35,19 @@ export class ChatTemplate {
   /** @throws ModelFormatError where the source is not Jinja */
   static parse(source: string, tokens: TemplateTokens = { bosToken: null, eosToken: null }): ChatTemplate {
     if (source.length > MAX_SOURCE_CHARACTERS) {
-      throw new ModelFormatError(`the chat template is longer than ${MAX_SOURCE_CHARACTERS} characters; give another with --chat-template`);
+      throw new ModelFormatError(
+        `the chat template is longer than ${MAX_SOURCE_CHARACTERS} characters; give another with --chat-template`,
+      );
     }
     try {
       return new ChatTemplate(source, new Template(source), tokens);
     } catch (error) {
-      throw new ModelFormatError(`the chat template cannot be read: ${firstLine(error)}; give another with --chat-template`, {
-        cause: error,
-      });
+      throw new ModelFormatError(
+        `the chat template cannot be read: ${describeLibraryError(error, "it is no complete Jinja template")}; give another with --chat-template`,
+        {
+          cause: error,
+        },
+      );
     }
   }
 
@@ -59,16 +65,11 @@ export class ChatTemplate {
       });
     } catch (error) {
       throw new DataFormatError(
-        `the chat template does not take these messages: ${firstLine(error)}; change them, or give another with --chat-template`,
+        `the chat template does not take these messages: ${describeLibraryError(error, "it needs something that they lack")}; change them, or give another with --chat-template`,
         { cause: error },
       );
     }
   }
-}
-
-function firstLine(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return (text.split("\n")[0] as string).slice(0, 200).replace(/[.!]+$/, "");
 }
 
 /**
@@ -107,13 +108,16 @@ export const BUILT_IN_TEMPLATES = {
  * @throws UsageError where it is neither, FileError where the file cannot be read
  */
 export async function loadChatTemplate(nameOrFile: string): Promise<string> {
-  if (Object.hasOwn(BUILT_IN_TEMPLATES, nameOrFile)) return BUILT_IN_TEMPLATES[nameOrFile as keyof typeof BUILT_IN_TEMPLATES];
+  if (Object.hasOwn(BUILT_IN_TEMPLATES, nameOrFile))
+    return BUILT_IN_TEMPLATES[nameOrFile as keyof typeof BUILT_IN_TEMPLATES];
   try {
     return await readFile(nameOrFile, "utf8");
   } catch (error) {
     const names = Object.keys(BUILT_IN_TEMPLATES).join(", ");
     if ((error as NodeJS.ErrnoException).code === "ENOENT") {
-      throw new UsageError(`--chat-template ${nameOrFile}: there is no such file; give a file, or one of ${names}`, { cause: error });
+      throw new UsageError(`--chat-template ${nameOrFile}: there is no such file; give a file, or one of ${names}`, {
+        cause: error,
+      });
     }
     throw new FileError(`${nameOrFile} cannot be read: ${describeFileError(error)}`, { cause: error });
   }

@@ -75,7 +75,9 @@ export function parseConfig(json: unknown, where: string): ModelConfig {
   const number = (name: string, fallback?: number): number => {
     const value = fields[name] ?? fallback;
     if (typeof value === "number") return value;
-    throw new ModelFormatError(`${where}: ${name} is ${value === undefined ? "missing" : `${JSON.stringify(value)}, not a number`}`);
+    throw new ModelFormatError(
+      `${where}: ${name} is ${value === undefined ? "missing" : `${JSON.stringify(value)}, not a number`}`,
+    );
   };
   const channels = number("hidden_size");
   const heads = number("num_attention_heads");
@@ -116,11 +118,15 @@ function rejectUnsupported(fields: Record<string, unknown>, where: string): void
   const quantization = fields.quantization_config as { quant_method?: unknown } | null | undefined;
   if (quantization !== undefined && quantization !== null) {
     const method = JSON.stringify(quantization.quant_method ?? "unknown");
-    throw new UnsupportedError(`${where}: weights quantised by ${method} are not read; use F32, F16 or BF16, or a GGUF file`);
+    throw new UnsupportedError(
+      `${where}: weights quantised by ${method} are not read; use F32, F16 or BF16, or a GGUF file`,
+    );
   }
   const activation = fields.hidden_act ?? "silu";
   if (activation !== "silu" && activation !== "swish") {
-    throw new UnsupportedError(`${where}: the activation ${JSON.stringify(activation)} is not supported; valora computes silu`);
+    throw new UnsupportedError(
+      `${where}: the activation ${JSON.stringify(activation)} is not supported; valora computes silu`,
+    );
   }
   if (fields.mlp_bias === true) {
     throw new UnsupportedError(`${where}: biases in the feed-forward layers (mlp_bias) are not supported`);
@@ -184,7 +190,9 @@ export function checkSizes(sizes: Sizes, where: string): Sizes {
   for (const [name, largest] of Object.entries(LARGEST) as [keyof typeof LARGEST, number][]) {
     const size = sizes[name];
     if (!Number.isInteger(size) || size < 1 || size > largest) {
-      throw new ModelFormatError(`${where}: ${SIZE_NAMES[name]} is ${size}, expected a whole number from 1 to ${largest}`);
+      throw new ModelFormatError(
+        `${where}: ${SIZE_NAMES[name]} is ${size}, expected a whole number from 1 to ${largest}`,
+      );
     }
   }
   const { heads, kvHeads, headDim, normEpsilon } = sizes;
@@ -192,7 +200,8 @@ export function checkSizes(sizes: Sizes, where: string): Sizes {
     throw new ModelFormatError(`${where}: ${heads} attention heads are no multiple of ${kvHeads} key/value heads`);
   }
   if (headDim % 2 !== 0) throw new ModelFormatError(`${where}: the head width is ${headDim}, which is odd`);
-  if (!(normEpsilon >= 0 && normEpsilon < 1)) throw new ModelFormatError(`${where}: the norm's epsilon is ${normEpsilon}`);
+  if (!(normEpsilon >= 0 && normEpsilon < 1))
+    throw new ModelFormatError(`${where}: the norm's epsilon is ${normEpsilon}`);
   return sizes;
 }
 

@@ -5,8 +5,8 @@
 import { open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describeFileError, FileError, ModelFormatError, UsageError } from "../errors.js";
-import { type Manifest, readManifest } from "../files/manifest.js";
 import { readJsonLines } from "../files/json-lines.js";
+import { type Manifest, readManifest } from "../files/manifest.js";
 import { type DataInspection, inspectDataFile, Tally } from "./inspect-data.js";
 import { LINEAR_KINDS } from "./linear-kinds.js";
 import { readModelFiles } from "./model-files.js";
@@ -252,7 +252,9 @@ async function inspectEvaluation(path: string, names: ReadonlySet<string>): Prom
     items++;
     const item = (value ?? {}) as Record<string, unknown>;
     const facts = Object.fromEntries(
-      ["suite", "task", "metric", "adapter", "value"].filter((name) => item[name] !== undefined).map((name) => [name, item[name]]),
+      ["suite", "task", "metric", "adapter", "value"]
+        .filter((name) => item[name] !== undefined)
+        .map((name) => [name, item[name]]),
     );
     const key = JSON.stringify(facts);
     let group = groups.get(key);
@@ -272,7 +274,11 @@ async function inspectEvaluation(path: string, names: ReadonlySet<string>): Prom
     kind: "evaluation",
     path,
     items,
-    groups: [...groups.values()].map(({ facts, n, sum }) => ({ ...facts, n, mean: Number.isFinite(sum) ? sum / n : null })),
+    groups: [...groups.values()].map(({ facts, n, sum }) => ({
+      ...facts,
+      n,
+      mean: Number.isFinite(sum) ? sum / n : null,
+    })),
     ...(leftOut === 0 ? {} : { groups_left_out: leftOut }),
     files: [...names].filter((name) => !name.startsWith(".")).sort(),
     ...(manifest === undefined ? {} : { manifest }),

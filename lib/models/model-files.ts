@@ -55,7 +55,9 @@ export async function readModelFiles(path: string): Promise<ModelFiles> {
     throw new ModelFormatError(`${path} holds ${ggufs.length} .gguf files; name one of them, for example ${ggufs[0]}`);
   }
   if (weights === undefined && names.some((name) => /^pytorch_model.*\.bin$/.test(name))) {
-    throw new UnsupportedError(`${path} holds weights as PyTorch pickles only, which valora does not read; save them as safetensors`);
+    throw new UnsupportedError(
+      `${path} holds weights as PyTorch pickles only, which valora does not read; save them as safetensors`,
+    );
   }
   throw new ModelFormatError(
     `${path} holds no model: expected config.json with ${WEIGHTS} or ${INDEX}, or one .gguf file; found ${
@@ -78,7 +80,8 @@ async function readFolder(path: string, weights: string): Promise<ModelFiles> {
   const json = (await readOptionalJson(configPath)) ?? {};
   const model = parseConfig(json, configPath);
   const files = [configPath, join(path, weights)];
-  const stored = weights === INDEX ? await readSafetensorsIndex(join(path, INDEX)) : await readOneFile(join(path, WEIGHTS));
+  const stored =
+    weights === INDEX ? await readSafetensorsIndex(join(path, INDEX)) : await readOneFile(join(path, WEIGHTS));
   const tensors = matchTensors(
     stored.map((tensor): StoredTensor => ({ ...tensor, dtype: requireFloats(tensor, tensor.file) })),
     model,
@@ -101,7 +104,9 @@ async function readGguf(path: string): Promise<ModelFiles> {
   }
   const header = await readGgufHeader(path);
   const model = parseGgufConfig(header, await readRopeDivisors(path, header), path);
-  const stored = header.tensors.map((tensor): StoredTensor => ({ ...tensor, file: path, shape: [...tensor.shape].reverse() }));
+  const stored = header.tensors.map(
+    (tensor): StoredTensor => ({ ...tensor, file: path, shape: [...tensor.shape].reverse() }),
+  );
   // llama.cpp rotates neighbouring rows of `llama` models only; the other families keep transformers' two halves.
   const tensors = matchTensors(stored, model, "gguf", model.family === "llama", path);
   return assemble(path, "gguf", model, tensors, readGgufText(header.metadata, path), [path]);
@@ -113,7 +118,9 @@ async function readRopeDivisors(path: string, { tensors }: GgufHeader): Promise<
   if (tensor === undefined) return null;
   // The widest head that the core takes has 4096 coordinates, so 2048 divisors.
   if (tensor.dtype !== "F32" || tensor.bytes > 4 * 2048) {
-    throw new ModelFormatError(`${path}: rope_freqs.weight is ${tensor.dtype} in ${tensor.bytes} bytes, expected F32 for half a head`);
+    throw new ModelFormatError(
+      `${path}: rope_freqs.weight is ${tensor.dtype} in ${tensor.bytes} bytes, expected F32 for half a head`,
+    );
   }
   try {
     const file = await open(path, "r");

@@ -3,6 +3,7 @@
  * adapter computes and is not supported refused by name, and written.
  */
 import { AdapterFormatError } from "../errors.js";
+import { showValue } from "./library-error.js";
 import { isLinearKind, type LinearKind } from "./linear-kinds.js";
 
 export interface PeftConfig {
@@ -39,7 +40,7 @@ const UNSUPPORTED: Record<string, string> = {
   monteclora_config: "MonteCLoRA",
 };
 
-/** Ways to start that leave the model's own weights alone; others (PiSSA, OLoRA, CorDA, LoftQ …) change them when loading. */
+/** Starts that leave the model's own weights alone; others (PiSSA, OLoRA, CorDA, LoftQ …) change them when loading. */
 const PLAIN_STARTS: readonly unknown[] = [undefined, null, true, false, "gaussian", "orthogonal", "eva"];
 
 /** Protects time: patterns are regular expressions that are tried on every module. */
@@ -48,7 +49,12 @@ const MAX_PATTERN_CHARACTERS = 256;
 
 function isOff(value: unknown): boolean {
   if (Array.isArray(value)) return value.length === 0;
-  return value === undefined || value === null || value === false || (typeof value === "object" && Object.keys(value).length === 0);
+  return (
+    value === undefined ||
+    value === null ||
+    value === false ||
+    (typeof value === "object" && Object.keys(value).length === 0)
+  );
 }
 
 /**
@@ -59,45 +65,43 @@ export function parsePeftConfig(value: unknown, path: string, ignored: string[])
   const fail = (problem: string): never => {
     throw new AdapterFormatError(`${path}: ${problem}`);
   };
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return fail("it does not hold a JSON object");
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    return fail("it does not hold a JSON object");
   const fields = value as Fields;
-  if (fields["peft_type"] !== "LORA") {
-    return fail(`peft_type is ${show(fields["peft_type"])}; valora applies LORA adapters only`);
+  if (fields.peft_type !== "LORA") {
+    return fail(`peft_type is ${showValue(fields.peft_type)}; valora applies LORA adapters only`);
   }
   for (const [name, what] of Object.entries(UNSUPPORTED)) {
-    if (!isOff(fields[name])) return fail(`${name} is ${show(fields[name])}; valora does not apply ${what}`);
+    if (!isOff(fields[name])) return fail(`${name} is ${showValue(fields[name])}; valora does not apply ${what}`);
   }
-  if ((fields["bias"] ?? "none") !== "none") return fail(`bias is ${show(fields["bias"])}; valora applies adapters without trained biases`);
-  if (!PLAIN_STARTS.includes(fields["init_lora_weights"])) {
+  if ((fields.bias ?? "none") !== "none")
+    return fail(`bias is ${showValue(fields.bias)}; valora applies adapters without trained biases`);
+  if (!PLAIN_STARTS.includes(fields.init_lora_weights)) {
     return fail(
-      `init_lora_weights is ${show(fields["init_lora_weights"])}, which changes the model's own weights; convert it to a plain LoRA adapter with PEFT`,
+      `init_lora_weights is ${showValue(fields.init_lora_weights)}, which changes the model's own weights; convert it to a plain LoRA adapter with PEFT`,
     );
   }
-  const dropout = fields["lora_dropout"] ?? 0;
-  if (typeof dropout !== "number") return fail(`lora_dropout is ${show(dropout)}, not a number`);
-  if (dropout > 0) ignored.push(`lora_dropout ${dropout} is ignored: nothing is dropped when an adapter is applied or trained on`);
-  const rank = fields["r"];
-  const alpha = fields["lora_alpha"];
-  if (!isRank(rank)) return fail(`r is ${show(rank)}, not a whole number above 0`);
-  if (!isAlpha(alpha)) return fail(`lora_alpha is ${show(alpha)}, not a number`);
-  const targets = fields["target_modules"] ?? [];
+  const dropout = fields.lora_dropout ?? 0;
+  if (typeof dropout !== "number") return fail(`lora_dropout is ${showValue(dropout)}, not a number`);
+  if (dropout > 0)
+    ignored.push(`lora_dropout ${dropout} is ignored: nothing is dropped when an adapter is applied or trained on`);
+  const rank = fields.r;
+  const alpha = fields.lora_alpha;
+  if (!isRank(rank)) return fail(`r is ${showValue(rank)}, not a whole number above 0`);
+  if (!isAlpha(alpha)) return fail(`lora_alpha is ${showValue(alpha)}, not a number`);
+  const targets = fields.target_modules ?? [];
   const listed = Array.isArray(targets) && targets.every((target) => typeof target === "string");
-  if (!listed && typeof targets !== "string") return fail(`target_modules is ${show(targets)}, not a list of names or one text`);
-  const base = fields["base_model_name_or_path"];
+  if (!listed && typeof targets !== "string") return fail("target_modules is neither a list of names nor one text");
+  const base = fields.base_model_name_or_path;
   return {
     rank,
     alpha,
-    rslora: fields["use_rslora"] === true,
+    rslora: fields.use_rslora === true,
     targets: targets as string[] | string,
-    rankPattern: parsePattern(fields["rank_pattern"], isRank, (problem) => fail(`rank_pattern ${problem}`)),
-    alphaPattern: parsePattern(fields["alpha_pattern"], isAlpha, (problem) => fail(`alpha_pattern ${problem}`)),
+    rankPattern: parsePattern(fields.rank_pattern, isRank, (problem) => fail(`rank_pattern ${problem}`)),
+    alphaPattern: parsePattern(fields.alpha_pattern, isAlpha, (problem) => fail(`alpha_pattern ${problem}`)),
     baseModel: typeof base === "string" && base !== "" ? base : null,
   };
-}
-
-function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? "missing";
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }
 
 function isRank(value: unknown): value is number {
@@ -114,16 +118,16 @@ function parsePattern(
   fail: (problem: string) => never,
 ): Record<string, number> {
   if (isOff(value)) return {};
-  if (typeof value !== "object" || Array.isArray(value)) return fail(`is ${show(value)}, not an object`);
+  if (typeof value !== "object" || Array.isArray(value)) return fail(`is ${showValue(value)}, not an object`);
   const entries = Object.entries(value as Fields);
   if (entries.length > MAX_PATTERNS) return fail(`has ${entries.length} entries, more than ${MAX_PATTERNS}`);
   for (const [pattern, number] of entries) {
     if (pattern.length > MAX_PATTERN_CHARACTERS) return fail(`has a pattern of ${pattern.length} characters`);
-    if (!isRight(number)) return fail(`has ${show(number)} for ${show(pattern)}`);
+    if (!isRight(number)) return fail(`has ${showValue(number)} for ${showValue(pattern)}`);
     try {
       compilePattern(pattern);
     } catch {
-      return fail(`has ${show(pattern)}, which is no regular expression`);
+      return fail(`has ${showValue(pattern)}, which is no regular expression`);
     }
   }
   return value as Record<string, number>;

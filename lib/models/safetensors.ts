@@ -72,7 +72,10 @@ export function parseHeaderLength(bytes: Buffer, fileSize: number, path: string)
   if (bytes.length < 8) throw unreadable(path, `it has ${fileSize} bytes, fewer than the 8 of the header's length`);
   const length = bytes.readBigUInt64LE(0);
   if (length > BigInt(MAX_HEADER_BYTES)) {
-    throw unreadable(path, `its first 8 bytes claim a header of ${length} bytes, above the format's ${MAX_HEADER_BYTES}`);
+    throw unreadable(
+      path,
+      `its first 8 bytes claim a header of ${length} bytes, above the format's ${MAX_HEADER_BYTES}`,
+    );
   }
   if (8 + Number(length) > fileSize) {
     throw new ModelFormatError(
@@ -104,10 +107,11 @@ export function parseSafetensorsHeader(bytes: Buffer, fileSize: number, path: st
 }
 
 function parseEntry(name: string, entry: unknown, dataStart: number, path: string): SafetensorsTensor {
-  const { dtype, shape, data_offsets: range } = (typeof entry === "object" && entry !== null ? entry : {}) as Record<
-    string,
-    unknown
-  >;
+  const {
+    dtype,
+    shape,
+    data_offsets: range,
+  } = (typeof entry === "object" && entry !== null ? entry : {}) as Record<string, unknown>;
   const fail = (problem: string): never => {
     throw unreadable(path, `tensor ${quote(name)} ${problem}`);
   };
@@ -326,7 +330,8 @@ export async function readSafetensorsIndex(path: string): Promise<ShardedTensor[
     throw new FileError(`${path} cannot be read: ${describeFileError(error)}`, { cause: error });
   }
   const weightMap = (index as { weight_map?: unknown } | null)?.weight_map;
-  if (typeof weightMap !== "object" || weightMap === null || Array.isArray(weightMap)) return fail("it has no weight_map");
+  if (typeof weightMap !== "object" || weightMap === null || Array.isArray(weightMap))
+    return fail("it has no weight_map");
   const places = new Map<string, string>();
   for (const [name, shard] of Object.entries(weightMap)) {
     if (typeof shard !== "string" || shard === "" || basename(shard) !== shard || shard.includes("\\")) {

@@ -43,7 +43,8 @@ export async function readFolderText(
   // transformers 5 writes the template to a file of its own, which counts where both are there.
   const template = await take("chat_template.jinja", readOptionalText);
   const lookup = new TokenLookup(json);
-  const isId = (id: unknown): id is number => Number.isInteger(id) && (id as number) >= 0 && (id as number) < vocabulary;
+  const isId = (id: unknown): id is number =>
+    Number.isInteger(id) && (id as number) >= 0 && (id as number) < vocabulary;
   const special = (name: "bos" | "eos"): Special => {
     const said = settings[`${name}_token`];
     const id = said === undefined ? ([config[`${name}_token_id`]].flat().find(isId) ?? null) : null;
@@ -107,7 +108,9 @@ class TokenLookup {
 
   constructor(json: Fields | null) {
     const { added_tokens: added, model } = json ?? {};
-    this.added = Array.isArray(added) ? added.filter((one) => typeof one?.content === "string" && Number.isInteger(one.id)) : [];
+    this.added = Array.isArray(added)
+      ? added.filter((one) => typeof one?.content === "string" && Number.isInteger(one.id))
+      : [];
     const vocabulary = (model as { vocab?: unknown } | undefined)?.vocab;
     this.vocabulary = typeof vocabulary === "object" && vocabulary !== null ? (vocabulary as Fields) : {};
   }

@@ -4,6 +4,7 @@
  * searches all added tokens for every token and cannot go on where it stopped.
  */
 import { ModelFormatError, UnsupportedError } from "../errors.js";
+import { showValue } from "./library-error.js";
 import { isObject, type JsonObject, type TokenizerJson } from "./tokenizer-json.js";
 
 interface DecoderRules {
@@ -104,8 +105,9 @@ function decodePiece(text: string, rules: DecoderRules): Uint8Array {
 
 function parseDecoder(decoder: JsonObject | null): DecoderRules {
   const rules: DecoderRules = { byteLevel: false, byteFallback: false, spaceMark: null, stripStart: false };
-  if (decoder === null) throw new UnsupportedError("the tokenizer has no decoder, so tokens cannot be turned into text");
-  const steps = decoder["type"] === "Sequence" ? decoder["decoders"] : [decoder];
+  if (decoder === null)
+    throw new UnsupportedError("the tokenizer has no decoder, so tokens cannot be turned into text");
+  const steps = decoder.type === "Sequence" ? decoder.decoders : [decoder];
   if (!Array.isArray(steps) || !steps.every(isObject)) {
     throw new ModelFormatError("the tokenizer cannot be used: its decoder is not a list of steps");
   }
@@ -125,21 +127,21 @@ function applyStep(rules: DecoderRules, step: JsonObject): void {
     case "Fuse":
       return;
     case "Metaspace":
-      rules.spaceMark = typeof step["replacement"] === "string" ? step["replacement"] : "\u2581";
-      rules.stripStart = step["prepend_scheme"] !== "never" && step["add_prefix_space"] !== false;
+      rules.spaceMark = typeof step.replacement === "string" ? step.replacement : "\u2581";
+      rules.stripStart = step.prepend_scheme !== "never" && step.add_prefix_space !== false;
       return;
     case "Replace":
-      if (isObject(pattern) && typeof pattern["String"] === "string" && pattern["String"] !== "" && content === " ") {
-        rules.spaceMark = pattern["String"];
+      if (isObject(pattern) && typeof pattern.String === "string" && pattern.String !== "" && content === " ") {
+        rules.spaceMark = pattern.String;
         return;
       }
       break;
     case "Strip":
-      if (content === " " && (step["start"] === 0 || step["start"] === 1) && step["stop"] === 0) {
-        rules.stripStart = step["start"] === 1;
+      if (content === " " && (step.start === 0 || step.start === 1) && step.stop === 0) {
+        rules.stripStart = step.start === 1;
         return;
       }
       break;
   }
-  throw new UnsupportedError(`the tokenizer's decoder has a step ${JSON.stringify(type)} that valora does not do`);
+  throw new UnsupportedError(`the tokenizer's decoder has a step ${showValue(type)} that valora does not do`);
 }

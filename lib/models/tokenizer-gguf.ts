@@ -5,7 +5,14 @@
  */
 import { ModelFormatError, UnsupportedError } from "../errors.js";
 import type { GgufValue } from "./gguf.js";
-import { type AddedTokenJson, GPT2_PATTERN, type JsonObject, parseMerges, type TokenizerJson } from "./tokenizer-json.js";
+import { showValue } from "./library-error.js";
+import {
+  type AddedTokenJson,
+  GPT2_PATTERN,
+  type JsonObject,
+  parseMerges,
+  type TokenizerJson,
+} from "./tokenizer-json.js";
 
 export interface GgufTokenizer {
   json: TokenizerJson;
@@ -81,7 +88,9 @@ export function readGgufTokenizer(metadata: Map<string, GgufValue>, path: string
     bosId: number("bos_token_id"),
     unknownId: number("unknown_token_id"),
     paddingId: number("padding_token_id"),
-    eosIds: [...new Set([number("eos_token_id"), number("eot_token_id"), number("eom_token_id")])].filter((id) => id !== null),
+    eosIds: [...new Set([number("eos_token_id"), number("eot_token_id"), number("eom_token_id")])].filter(
+      (id) => id !== null,
+    ),
   };
   const flag = (key: string, otherwise: boolean) => {
     const value = metadata.get(`tokenizer.ggml.${key}`);
@@ -99,7 +108,7 @@ export function readGgufTokenizer(metadata: Map<string, GgufValue>, path: string
     return { ...ids, addBos, json };
   }
   throw new UnsupportedError(
-    `${path}: its tokenizer is of the kind ${JSON.stringify(model ?? null)}, which valora does not read; it reads gpt2 and llama`,
+    `${path}: its tokenizer is of the kind ${showValue(model)}, which valora does not read; it reads gpt2 and llama`,
   );
 }
 
@@ -107,7 +116,7 @@ function findPreTokenizer(name: GgufValue | undefined, path: string): PreTokeniz
   const found = typeof name === "string" && Object.hasOwn(PRE_TOKENIZERS, name) ? PRE_TOKENIZERS[name] : undefined;
   if (found === undefined) {
     throw new UnsupportedError(
-      `${path}: its tokenizer splits text by ${JSON.stringify(name ?? null)} (tokenizer.ggml.pre), which valora does not know; ` +
+      `${path}: its tokenizer splits text by ${showValue(name)} (tokenizer.ggml.pre), which valora does not know; ` +
         `it knows ${Object.keys(PRE_TOKENIZERS).join(", ")}`,
     );
   }
@@ -134,7 +143,7 @@ function readTokenId(metadata: Map<string, GgufValue>, name: string, count: numb
   const id = metadata.get(`tokenizer.ggml.${name}`);
   if (id === undefined) return null;
   if (typeof id !== "number" || !Number.isInteger(id) || id < 0 || id >= count) {
-    throw new ModelFormatError(`${path}: tokenizer.ggml.${name} is ${String(id)}, and there are ${count} tokens`);
+    throw new ModelFormatError(`${path}: tokenizer.ggml.${name} is ${showValue(id)}, and there are ${count} tokens`);
   }
   return id;
 }
@@ -171,7 +180,12 @@ function makeByteLevel(
 ): TokenizerJson {
   const merges = metadata.get("tokenizer.ggml.merges");
   const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false };
-  const splits = pre.patterns.map((Regex) => ({ type: "Split", pattern: { Regex }, behavior: "Isolated", invert: false }));
+  const splits = pre.patterns.map((Regex) => ({
+    type: "Split",
+    pattern: { Regex },
+    behavior: "Isolated",
+    invert: false,
+  }));
   return {
     version: "1.0",
     truncation: null,
@@ -223,7 +237,9 @@ function makeSentencePiece(
     truncation: null,
     padding: null,
     added_tokens: findAddedTokens(vocabulary),
-    normalizer: prefixSpace ? { type: "Sequence", normalizers: [{ type: "Prepend", prepend: SPACE }, replace] } : replace,
+    normalizer: prefixSpace
+      ? { type: "Sequence", normalizers: [{ type: "Prepend", prepend: SPACE }, replace] }
+      : replace,
     pre_tokenizer: splitsAtSpaces(vocabulary)
       ? { type: "Split", pattern: { Regex: `${SPACE}*[^${SPACE}]+|${SPACE}+` }, behavior: "Isolated", invert: false }
       : null,

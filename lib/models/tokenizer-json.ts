@@ -1,11 +1,12 @@
 /**
  * tokenizer.json, the file of Hugging Face's `tokenizers` (byte-pair models): checked, and put into the words that
  * @huggingface/tokenizers 0.2 understands as Python's does. Measured differences of that library, which is given an
- * equivalent here: `Digits` knows ASCII digits only; the pattern of `ByteLevel` uses JavaScript's `\s` (with U+FEFF, without
- * U+0085); `Metaspace` never splits; `Split` knows the behaviours Isolated and Removed only, and with `invert` drops
+ * equivalent here: `Digits` knows ASCII digits only; the pattern of `ByteLevel` uses JavaScript's `\s` (with U+FEFF,
+ * without U+0085); `Metaspace` never splits; `Split` knows the behaviours Isolated and Removed only, and with `invert` drops
  * what it should keep.
  */
 import { ModelFormatError, UnsupportedError } from "../errors.js";
+import { showValue } from "./library-error.js";
 
 export type JsonObject = Record<string, unknown>;
 
@@ -66,56 +67,58 @@ function quote(text: string): string {
 
 /** @throws ModelFormatError where it contradicts itself, UnsupportedError where it is no byte-pair tokenizer */
 export function parseTokenizerJson(value: unknown): TokenizerJson {
-  if (!isObject(value) || !isObject(value["model"])) fail('tokenizer.json has no "model"');
-  const model = parseModel(value["model"]);
-  const added = value["added_tokens"] ?? [];
+  if (!isObject(value) || !isObject(value.model)) fail('tokenizer.json has no "model"');
+  const model = parseModel(value.model);
+  const added = value.added_tokens ?? [];
   if (!Array.isArray(added)) fail('"added_tokens" is not a list');
   return {
     version: "1.0",
     truncation: null,
     padding: null,
     added_tokens: added.map(parseAddedToken),
-    normalizer: parseStep(value["normalizer"], "normalizer"),
-    pre_tokenizer: parseStep(value["pre_tokenizer"], "pre_tokenizer"),
-    post_processor: parseStep(value["post_processor"], "post_processor"),
-    decoder: parseStep(value["decoder"], "decoder"),
+    normalizer: parseStep(value.normalizer, "normalizer"),
+    pre_tokenizer: parseStep(value.pre_tokenizer, "pre_tokenizer"),
+    post_processor: parseStep(value.post_processor, "post_processor"),
+    decoder: parseStep(value.decoder, "decoder"),
     model,
   };
 }
 
 function parseStep(value: unknown, name: string): JsonObject | null {
   if (value === undefined || value === null) return null;
-  if (!isObject(value) || typeof value["type"] !== "string") fail(`"${name}" has no type`);
+  if (!isObject(value) || typeof value.type !== "string") fail(`"${name}" has no type`);
   return value;
 }
 
 function parseAddedToken(value: unknown): AddedTokenJson {
-  if (!isObject(value) || typeof value["content"] !== "string" || value["content"] === "") {
+  if (!isObject(value) || typeof value.content !== "string" || value.content === "") {
     fail('an entry of "added_tokens" has no content');
   }
   const { content } = value;
   return {
-    id: parseId(value["id"], content as string),
+    id: parseId(value.id, content as string),
     content: content as string,
-    special: value["special"] === true,
-    normalized: value["normalized"] === true,
-    lstrip: value["lstrip"] === true,
-    rstrip: value["rstrip"] === true,
-    single_word: value["single_word"] === true,
+    special: value.special === true,
+    normalized: value.normalized === true,
+    lstrip: value.lstrip === true,
+    rstrip: value.rstrip === true,
+    single_word: value.single_word === true,
   };
 }
 
 function parseId(value: unknown, token: string): number {
   if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > MAX_TOKEN_ID) {
-    fail(`token ${quote(token)} has the id ${quote(String(value))}, not a whole number up to ${MAX_TOKEN_ID}`);
+    fail(`token ${quote(token)} has the id ${showValue(value)}, not a whole number up to ${MAX_TOKEN_ID}`);
   }
   return value;
 }
 
 function parseModel(model: JsonObject): BpeJson {
   const { vocab, merges } = model;
-  if (model["type"] !== "BPE") {
-    throw new UnsupportedError(`tokenizers of type ${quote(String(model["type"]))} are not read; valora reads byte-pair ones (BPE)`);
+  if (model.type !== "BPE") {
+    throw new UnsupportedError(
+      `the type of the tokenizer is ${showValue(model.type)}, which is not read; valora reads byte-pair ones (BPE)`,
+    );
   }
   for (const option of ["continuing_subword_prefix", "end_of_word_suffix"]) {
     if (model[option]) throw new UnsupportedError(`the tokenizer uses ${option}, which valora does not read`);
@@ -123,9 +126,9 @@ function parseModel(model: JsonObject): BpeJson {
   if (!isObject(vocab)) fail('"model.vocab" is not an object');
   for (const token of Object.keys(vocab)) parseId(vocab[token], token);
   if (!Array.isArray(merges)) fail('"model.merges" is not a list');
-  const unknown = model["unk_token"] ?? null;
+  const unknown = model.unk_token ?? null;
   if (unknown !== null && (typeof unknown !== "string" || !Object.hasOwn(vocab, unknown))) {
-    fail(`the unknown token ${quote(String(unknown))} is not in the vocabulary`);
+    fail(`the unknown token ${showValue(unknown)} is not in the vocabulary`);
   }
   return {
     type: "BPE",
@@ -133,9 +136,9 @@ function parseModel(model: JsonObject): BpeJson {
     unk_token: unknown as string | null,
     continuing_subword_prefix: null,
     end_of_word_suffix: null,
-    fuse_unk: model["fuse_unk"] === true,
-    byte_fallback: model["byte_fallback"] === true,
-    ignore_merges: model["ignore_merges"] === true,
+    fuse_unk: model.fuse_unk === true,
+    byte_fallback: model.byte_fallback === true,
+    ignore_merges: model.ignore_merges === true,
     vocab: vocab as Record<string, number>,
     merges: parseMerges(merges, vocab as Record<string, number>),
   };
@@ -174,7 +177,7 @@ export interface LibraryDefinition {
 export function adaptToLibrary(json: TokenizerJson): LibraryDefinition {
   const steps = flatten(adaptPreTokenizer(json.pre_tokenizer, 0));
   const last = steps.at(-1);
-  const byteLevel = last?.["type"] === "ByteLevel" && last["use_regex"] === false && last["add_prefix_space"] !== true;
+  const byteLevel = last?.type === "ByteLevel" && last.use_regex === false && last.add_prefix_space !== true;
   if (byteLevel) steps.pop();
   const pre_tokenizer = steps.length === 0 ? null : sequence(...steps);
   return { json: { ...json, post_processor: null, pre_tokenizer }, byteLevel };
@@ -182,7 +185,7 @@ export function adaptToLibrary(json: TokenizerJson): LibraryDefinition {
 
 function flatten(step: JsonObject | null): JsonObject[] {
   if (step === null) return [];
-  return step["type"] === "Sequence" ? (step["pretokenizers"] as JsonObject[]).flatMap(flatten) : [step];
+  return step.type === "Sequence" ? (step.pretokenizers as JsonObject[]).flatMap(flatten) : [step];
 }
 
 function sequence(...pretokenizers: JsonObject[]): JsonObject {
@@ -203,24 +206,24 @@ function isolate(regex: string): JsonObject {
 function adaptPreTokenizer(step: JsonObject | null, depth: number): JsonObject | null {
   if (step === null) return null;
   if (depth > MAX_DEPTH) fail("its steps are nested too deeply");
-  switch (step["type"]) {
+  switch (step.type) {
     case "Sequence": {
-      const inner = step["pretokenizers"];
+      const inner = step.pretokenizers;
       if (!Array.isArray(inner) || !inner.every(isObject)) fail("a sequence of pre-tokenizers is not a list of steps");
       return sequence(...inner.map((each) => adaptPreTokenizer(each, depth + 1) as JsonObject));
     }
     case "Digits":
       // Rust's char::is_numeric is the category N.
-      return isolate(step["individual_digits"] === true ? "\\p{N}" : "\\p{N}+");
+      return isolate(step.individual_digits === true ? "\\p{N}" : "\\p{N}+");
     case "ByteLevel": {
-      if (step["use_regex"] === false) return step;
+      if (step.use_regex === false) return step;
       // A prefix space comes before the split, and never more than one.
-      if (step["add_prefix_space"] === true) return step;
+      if (step.add_prefix_space === true) return step;
       return sequence(isolate(GPT2_PATTERN), { ...step, use_regex: false });
     }
     case "Metaspace": {
-      const mark = typeof step["replacement"] === "string" ? step["replacement"] : "\u2581";
-      if (step["split"] === false) return step;
+      const mark = typeof step.replacement === "string" ? step.replacement : "\u2581";
+      if (step.split === false) return step;
       return sequence(step, adaptSplit({ pattern: { String: mark }, behavior: "MergedWithNext" }));
     }
     case "Split":
@@ -232,11 +235,11 @@ function adaptPreTokenizer(step: JsonObject | null, depth: number): JsonObject |
 
 function adaptSplit(step: JsonObject): JsonObject {
   const { pattern, behavior } = step;
-  const source = isObject(pattern) ? (pattern["Regex"] ?? escapeString(pattern["String"])) : undefined;
+  const source = isObject(pattern) ? (pattern.Regex ?? escapeString(pattern.String)) : undefined;
   if (typeof source !== "string" || source === "") fail("a Split step has no pattern");
   const match = `(?:${source})`;
   const other = `(?:(?!${match})[\\s\\S])`;
-  const inverted = step["invert"] === true;
+  const inverted = step.invert === true;
   switch (behavior) {
     case "Isolated": // whichever side is the separator, all pieces stay
       return isolate(source);
@@ -251,7 +254,9 @@ function adaptSplit(step: JsonObject): JsonObject {
     case "Contiguous":
       return isolate(`${match}+`);
   }
-  throw new UnsupportedError(`the tokenizer splits by ${quote(String(behavior))}${inverted ? " inverted" : ""}, which valora does not do`);
+  throw new UnsupportedError(
+    `the tokenizer splits by ${showValue(behavior)}${inverted ? " inverted" : ""}, which valora does not do`,
+  );
 }
 
 function escapeString(text: unknown): unknown {

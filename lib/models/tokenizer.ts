@@ -6,6 +6,7 @@ import { TextDecoder } from "node:util";
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { ModelFormatError, ValoraError } from "../errors.js";
 import type { GgufValue } from "./gguf.js";
+import { describeLibraryError } from "./library-error.js";
 import { TokenBytes, toByteLetters } from "./token-bytes.js";
 import { readGgufTokenizer } from "./tokenizer-gguf.js";
 import { adaptToLibrary, isObject, type JsonObject, parseTokenizerJson, type TokenizerJson } from "./tokenizer-json.js";
@@ -102,7 +103,7 @@ export class Tokenizer {
 const REMEMBERED_WORDS = 1 << 16;
 const REMEMBERED_LETTERS = 64;
 
-/** Puts a memory of words in front of the library's model, whose own spends more time on keeping its order than it saves. */
+/** Puts a memory of words in front of the library's model: its own spends more on keeping its order than it saves. */
 function rememberWords(model: { encode(words: string[]): string[] }, byteLevel: boolean): void {
   const encode = model.encode.bind(model);
   const known = new Map<string, string[]>();
@@ -148,23 +149,23 @@ function newUtf8Decoder(): TextDecoder {
 /** What the library throws on a definition that passed our checks and still makes no sense. */
 function asFormatError(error: unknown): unknown {
   if (error instanceof ValoraError) return error;
-  const reason = error instanceof Error ? (error.message.split("\n")[0] as string) : String(error);
-  return new ModelFormatError(`the tokenizer cannot be used: ${reason.slice(0, 200)}`, { cause: error });
+  const reason = describeLibraryError(error, "its steps do not fit together");
+  return new ModelFormatError(`the tokenizer cannot be used: ${reason}`, { cause: error });
 }
 
 function readSpecialIds(json: TokenizerJson, config: JsonObject): SpecialIds {
   const added = new Map(json.added_tokens.map(({ content, id }) => [content, id]));
   const idOf = (name: string): number | null => {
     const value = config[name];
-    const text = isObject(value) ? value["content"] : value;
+    const text = isObject(value) ? value.content : value;
     if (typeof text !== "string") return null;
     return added.get(text) ?? (Object.hasOwn(json.model.vocab, text) ? (json.model.vocab[text] as number) : null);
   };
   const template = templateStart(json.post_processor);
   const templateId = template === null ? null : (added.get(template) ?? null);
   const bosId = idOf("bos_token") ?? templateId;
-  const ends = [idOf("eos_token"), config["eos_token_id"]].flat();
-  const wanted = config["add_bos_token"];
+  const ends = [idOf("eos_token"), config.eos_token_id].flat();
+  const wanted = config.add_bos_token;
   return {
     bosId,
     eosIds: [...new Set(ends.filter((id): id is number => typeof id === "number" && Number.isInteger(id) && id >= 0))],
@@ -175,11 +176,16 @@ function readSpecialIds(json: TokenizerJson, config: JsonObject): SpecialIds {
 /** The special token that the post-processor puts in front of a text. */
 function templateStart(processor: JsonObject | null): string | null {
   if (processor === null) return null;
-  if (processor["type"] === "Sequence" && Array.isArray(processor["processors"])) {
-    return processor["processors"].filter(isObject).map(templateStart).find((token) => token !== null) ?? null;
+  if (processor.type === "Sequence" && Array.isArray(processor.processors)) {
+    return (
+      processor.processors
+        .filter(isObject)
+        .map(templateStart)
+        .find((token) => token !== null) ?? null
+    );
   }
-  const single = processor["type"] === "TemplateProcessing" ? processor["single"] : undefined;
+  const single = processor.type === "TemplateProcessing" ? processor.single : undefined;
   const first: unknown = Array.isArray(single) ? single[0] : undefined;
-  const special = isObject(first) ? first["SpecialToken"] : undefined;
-  return isObject(special) && typeof special["id"] === "string" ? special["id"] : null;
+  const special = isObject(first) ? first.SpecialToken : undefined;
+  return isObject(special) && typeof special.id === "string" ? special.id : null;
 }

@@ -272,7 +272,7 @@ void lora_gradient(View da, View db, View dy, View x, View t, View dt, float sca
   }
   if (tree_count == 0 || rows == 0) return;
   context.ops->lora_gradient(da, db, dy, x, t, dt, scale, trees, tree_count,
-                             ScopedScratch(context, lora_gradient_scratch(rank)), context);
+                             ScopedScratch(context, lora_gradient_scratch()), context);
 }
 
 void rope(View x, View table, const int32_t* positions, int64_t head_dim, int direction,
@@ -297,7 +297,7 @@ void attention_forward(View o, View lse, View q, View k, View v, const PathsView
   if (q.empty()) return;
   context.ops->attention_forward(
       o, lse, q, k, v, paths, shape,
-      ScopedScratch(context, attention_forward_scratch(shape, paths.longest)), context);
+      ScopedScratch(context, attention_forward_scratch(shape)), context);
 }
 
 void attention_backward(View dq, View dk, View dv, View d_o, View o, View lse, View q, View k,
@@ -314,7 +314,7 @@ void attention_backward(View dq, View dk, View dv, View d_o, View o, View lse, V
   if (k.empty()) return;
   context.ops->attention_backward(
       dq, dk, dv, d_o, o, lse, q, k, v, paths, shape,
-      ScopedScratch(context, attention_backward_scratch(shape, paths.longest)), context);
+      ScopedScratch(context, attention_backward_scratch(shape)), context);
 }
 
 void swiglu_forward(View h, View gate, View up, const Context& context) {

@@ -3,8 +3,7 @@
 // the arena before it dispatches; a backend that needs more enlarges the formula here.
 //
 // Each formula gives bytes for every worker (Scratch::of) and bytes that all workers share
-// (Scratch::shared). P below is the longest path rounded up to whole attention blocks, G = H / K
-// the query heads of a key/value head.
+// (Scratch::shared). G below is H / K, the query heads of a key/value head.
 #pragma once
 
 #include <cstddef>
@@ -39,29 +38,40 @@ inline constexpr int64_t kProductBytes =
 inline constexpr int64_t kLowRows = 48;
 inline ScratchSize linear_scratch() { return {kProductBytes + kLowRows * kTileCols * 4, 0}; }
 
-// lora_gradient: a strip of 1024 columns of da (or of db transposed), R rows deep, and 64 KiB to
-// gather a block of x or dy in.
-inline ScratchSize lora_gradient_scratch(int64_t rank) { return {rank * 1024 * 4 + 64 * 1024, 0}; }
+// lora_gradient keeps its sums in registers.
+inline ScratchSize lora_gradient_scratch() { return {0, 0}; }
 
-// attention_forward: for one key/value head, K of the path transposed block by block and V, 2 P D;
-// for a block of 64 query rows of the G heads that use it: q and the output's accumulators (2 D a
-// row), scores and probabilities (2 * 64 a row), maximum, sum and the like (16 a row).
-inline ScratchSize attention_forward_scratch(const AttentionShape& shape, int64_t longest) {
-  const int64_t path = round_up(longest, kAttentionBlock);
-  const int64_t width = round_up(shape.head_dim, kLanes);
-  const int64_t block_rows = kAttentionBlock * (shape.heads / shape.kv_heads);
-  const int64_t floats = 2 * path * width + block_rows * (2 * width + 2 * kAttentionBlock + 16);
+// Attention looks at a chunk of T queries - (row, head) pairs of one key/value head, kAttentionQueries of
+// them or the G of a single row - and kAttentionBlock keys at a time, whatever the length of the path.
+inline constexpr int64_t kAttentionQueries = 96;
+
+inline int64_t attention_queries(const AttentionShape& shape) {
+  const int64_t share = shape.heads / shape.kv_heads;
+  const int64_t rows = kAttentionQueries / share;
+  return round_up((rows > 1 ? rows : 1) * share, kLanes);
+}
+
+// The widest panel of a packed matrix (cpu/gemm.h).
+inline constexpr int64_t kWidestPanel = 32;
+
+// attention_forward: q and o (2 D a query), scores (64), maximum and sum; of the block K or V as gathered, K
+// transposed and V in panels (3 D a key).
+inline ScratchSize attention_forward_scratch(const AttentionShape& shape) {
+  const int64_t width = round_up(shape.head_dim, kWidestPanel);
+  const int64_t queries = attention_queries(shape);
+  const int64_t floats = queries * (2 * width + kAttentionBlock + 2) +
+                         3 * kAttentionBlock * width;
   return {floats * 4, 0};
 }
 
-// attention_backward: for one key/value head K, V, their transposes where wanted, dK and dV of the
-// path, 6 P D; for a block of 64 query rows of the G heads: q, dO, o, dq (4 D a row), scores,
-// probabilities, dP, dS (4 * 64 a row), lse, delta and the like (16 a row).
-inline ScratchSize attention_backward_scratch(const AttentionShape& shape, int64_t longest) {
-  const int64_t path = round_up(longest, kAttentionBlock);
-  const int64_t width = round_up(shape.head_dim, kLanes);
-  const int64_t block_rows = kAttentionBlock * (shape.heads / shape.kv_heads);
-  const int64_t floats = 6 * path * width + block_rows * (4 * width + 4 * kAttentionBlock + 16);
+// attention_backward: q and dO, both as rows and in panels, and dq (5 D a query), p and ds, both also
+// transposed (4 * 64), lse and delta; of the block what was gathered, K in panels, K and V transposed, dk
+// and dv (6 D a key).
+inline ScratchSize attention_backward_scratch(const AttentionShape& shape) {
+  const int64_t width = round_up(shape.head_dim, kWidestPanel);
+  const int64_t queries = attention_queries(shape);
+  const int64_t floats = queries * (5 * width + 4 * kAttentionBlock + 2) +
+                         6 * kAttentionBlock * width;
   return {floats * 4, 0};
 }
 

@@ -22,7 +22,7 @@ void lora_gradient(View da, View db, View dy, View x, View t, View dt, float sca
 void rmsnorm_forward(View y, View x, View weight, float eps, const Context&);
 void rmsnorm_backward(View dx, View dy, View x, View weight, float eps, Write, const Context&);
 
-// attention.cc
+// attention_forward.cc, attention_backward.cc
 void attention_forward(View o, View lse, View q, View k, View v, const PathsView&,
                        const AttentionShape&, const Scratch&, const Context&);
 void attention_backward(View dq, View dk, View dv, View d_o, View o, View lse, View q, View k,

@@ -23,7 +23,19 @@ test("a GGUF model and the same one in safetensors are described alike", async (
     const safetensors = await inspect(writeTinyModel(folder));
     assert.equal(gguf.format, "gguf");
     assert.equal(safetensors.format, "safetensors");
-    for (const name of ["kind", "family", "parameters", "layers", "channels", "heads", "kv_heads", "head_dim", "feed_forward", "vocabulary", "tied_head"])
+    for (const name of [
+      "kind",
+      "family",
+      "parameters",
+      "layers",
+      "channels",
+      "heads",
+      "kv_heads",
+      "head_dim",
+      "feed_forward",
+      "vocabulary",
+      "tied_head",
+    ])
       assert.equal(gguf[name], safetensors[name], name);
     assert.equal(gguf.kind, "model");
     assert.equal(gguf.family, "llama");
@@ -37,7 +49,8 @@ test("a GGUF model and the same one in safetensors are described alike", async (
 
 test("an adapter is described by rank, targets and size", async () => {
   await withFolder(async (folder) => {
-    for (const name of ["adapter_config.json", "adapter_model.safetensors"]) copyFileSync(join(GOLDEN, "llama-tied", name), join(folder, name));
+    for (const name of ["adapter_config.json", "adapter_model.safetensors"])
+      copyFileSync(join(GOLDEN, "llama-tied", name), join(folder, name));
     const { kind, rank, alpha, targets, modules } = await inspect(folder);
     assert.deepEqual({ kind, rank, alpha, modules }, { kind: "adapter", rank: 4, alpha: 16, modules: 21 });
     assert.equal((targets as string[]).length, 7);
@@ -66,7 +79,8 @@ test("a data file is described by its lines, fields and values, gzip or not", as
 test("a training run that was stopped is described by its steps and checkpoints", async () => {
   await withFolder(async (folder) => {
     writeFileSync(join(folder, "metrics.jsonl"), lines({ step: 1, loss: 0.69 }, { step: 2, loss: 0.5 }));
-    for (const name of ["step-10", "step-9", ".step-11.tmp"]) mkdirSync(join(folder, "checkpoints", name), { recursive: true });
+    for (const name of ["step-10", "step-9", ".step-11.tmp"])
+      mkdirSync(join(folder, "checkpoints", name), { recursive: true });
     assert.deepEqual(await inspect(folder), {
       kind: "training",
       path: folder,

@@ -5,7 +5,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { GOLDEN } from "../golden.js";
-import { assertRefused, lines, parseLines, readLines, results, run, type RunOptions, start, until, withFolder, writeTinyModel } from "./program.js";
+import {
+  assertRefused,
+  lines,
+  parseLines,
+  type RunOptions,
+  readLines,
+  results,
+  run,
+  start,
+  until,
+  withFolder,
+  writeTinyModel,
+} from "./program.js";
 
 const ADAPTER = join(GOLDEN, "llama-tied");
 let model = "";
@@ -18,8 +30,16 @@ after(() => {
   for (const folder of [model, cache]) rmSync(folder, { recursive: true, force: true });
 });
 
-const valora = (args: string[], options: RunOptions = {}) => run(args, { ...options, env: { VALORA_CACHE: cache, ...options.env } });
-const onModel = (command: string, ...args: string[]): string[] => [command, "--model", model, "--threads", "2", ...args];
+const valora = (args: string[], options: RunOptions = {}) =>
+  run(args, { ...options, env: { VALORA_CACHE: cache, ...options.env } });
+const onModel = (command: string, ...args: string[]): string[] => [
+  command,
+  "--model",
+  model,
+  "--threads",
+  "2",
+  ...args,
+];
 
 const REQUESTS = lines(
   { id: "a", context_tokens: [5, 6, 7], completions_tokens: [[8], [9, 10]] },
@@ -28,7 +48,9 @@ const REQUESTS = lines(
 
 describe("valora score", () => {
   test("writes one line per adapter, request and completion, adapters outermost, and says its device on stderr", async () => {
-    const outcome = await valora(onModel("score", "--input", "-", "--adapter", "x=" + ADAPTER, "--adapter", "base"), { input: REQUESTS });
+    const outcome = await valora(onModel("score", "--input", "-", "--adapter", "x=" + ADAPTER, "--adapter", "base"), {
+      input: REQUESTS,
+    });
     const all = results(outcome);
     assert.deepEqual(
       all.map(({ adapter, id, completion }) => [adapter, id, completion].join(" ")),
@@ -86,21 +108,42 @@ describe("valora score", () => {
     const input = lines({ id: "a", context_tokens: [5], completions_tokens: [[256]] });
     const outcome = await valora(onModel("score", "--input", "-", "--quiet"), { input });
     assertRefused(outcome, 1, "256");
-    assertRefused(await valora(onModel("score", "--input", "-", "--quiet", "--adapter", "x=no-such-folder")), 1, "no-such-folder");
+    assertRefused(
+      await valora(onModel("score", "--input", "-", "--quiet", "--adapter", "x=no-such-folder")),
+      1,
+      "no-such-folder",
+    );
     assertRefused(await valora(onModel("score", "--input", "-", "--device", "cuda")), 1, "cuda");
   });
 
   test("refuses more memory than it may take, and names the option", async () => {
-    assertRefused(await valora(onModel("score", "--input", "-", "--quiet", "--memory", "10KiB"), { input: REQUESTS }), 1, "--memory");
+    assertRefused(
+      await valora(onModel("score", "--input", "-", "--quiet", "--memory", "10KiB"), { input: REQUESTS }),
+      1,
+      "--memory",
+    );
   });
 });
 
 describe("valora generate", () => {
   const prompts = lines({ id: "p", prompt: [{ role: "user", content: "hello" }] }, { id: "q", prompt_tokens: [5, 6] });
-  const generate = (...args: string[]) => valora(onModel("generate", "--input", "-", "--quiet", "--max-new-tokens", "6", ...args), { input: prompts });
+  const generate = (...args: string[]) =>
+    valora(onModel("generate", "--input", "-", "--quiet", "--max-new-tokens", "6", ...args), { input: prompts });
 
   test("writes one line per adapter, prompt and sample", async () => {
-    const all = results(await generate("--adapter", "base", "--adapter", "x=" + ADAPTER, "--samples", "2", "--temperature", "1", "--ignore-eos"));
+    const all = results(
+      await generate(
+        "--adapter",
+        "base",
+        "--adapter",
+        "x=" + ADAPTER,
+        "--samples",
+        "2",
+        "--temperature",
+        "1",
+        "--ignore-eos",
+      ),
+    );
     assert.deepEqual(
       all.map(({ adapter, id, sample }) => [adapter, id, sample].join(" ")),
       ["base p 0", "base p 1", "base q 0", "base q 1", "x p 0", "x p 1", "x q 0", "x q 1"],
@@ -115,7 +158,11 @@ describe("valora generate", () => {
 
   test("draws the same for the same seed and something else for another", async () => {
     const sampled = ["--temperature", "1", "--ignore-eos"];
-    const [first, again, other] = await Promise.all([generate(...sampled), generate(...sampled), generate(...sampled, "--seed", "1")]);
+    const [first, again, other] = await Promise.all([
+      generate(...sampled),
+      generate(...sampled),
+      generate(...sampled, "--seed", "1"),
+    ]);
     assert.equal(first.stdout, again.stdout);
     assert.notEqual(first.stdout, other.stdout);
   });
@@ -129,9 +176,15 @@ describe("valora generate", () => {
 
 describe("valora train", () => {
   const PAIRS = lines(
-    ...Array.from({ length: 8 }, (_, i) => ({ id: `p${i}`, prompt_tokens: [10, 11 + i], chosen_tokens: [20, 21 + i], rejected_tokens: [30 + i] })),
+    ...Array.from({ length: 8 }, (_, i) => ({
+      id: `p${i}`,
+      prompt_tokens: [10, 11 + i],
+      chosen_tokens: [20, 21 + i],
+      rejected_tokens: [30 + i],
+    })),
   );
-  const METRICS = "step epoch loss chosen_reward rejected_reward margin accuracy chosen_logp rejected_logp grad_norm learning_rate tokens seconds";
+  const METRICS =
+    "step epoch loss chosen_reward rejected_reward margin accuracy chosen_logp rejected_logp grad_norm learning_rate tokens seconds";
   const train = (output: string, ...args: string[]): string[] =>
     onModel("train", "--pairs", "-", "--output", output, "--batch-pairs", "4", "--learning-rate", "1e-3", ...args);
 
@@ -140,7 +193,12 @@ describe("valora train", () => {
       const output = join(folder, "adapter");
       const outcome = await valora(train(output, "--epochs", "2"), { input: PAIRS });
       assert.equal(outcome.status, 0, outcome.stderr);
-      assert.deepEqual(readdirSync(output).sort(), ["adapter_config.json", "adapter_model.safetensors", "manifest.json", "metrics.jsonl"]);
+      assert.deepEqual(readdirSync(output).sort(), [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "manifest.json",
+        "metrics.jsonl",
+      ]);
       const metrics = readLines(join(output, "metrics.jsonl"));
       assert.equal(metrics.length, 4);
       for (const name of METRICS.split(" ")) assert.equal(typeof metrics[0]?.[name], "number", name);
@@ -165,7 +223,12 @@ describe("valora train", () => {
       assert.equal(finished.status, 0, finished.stderr);
       const running = start(train(broken, ...steps), { env: { VALORA_CACHE: cache } });
       running.child.stdin?.end(PAIRS);
-      await until("a step", () => existsSync(join(broken, "metrics.jsonl")) && readFileSync(join(broken, "metrics.jsonl"), "utf8").includes("\n"));
+      await until(
+        "a step",
+        () =>
+          existsSync(join(broken, "metrics.jsonl")) &&
+          readFileSync(join(broken, "metrics.jsonl"), "utf8").includes("\n"),
+      );
       running.child.kill("SIGINT");
       const outcome = await running.ended;
       assert.equal(outcome.status, 130, outcome.stderr);
@@ -174,7 +237,11 @@ describe("valora train", () => {
       assert.ok(!existsSync(join(broken, "adapter_model.safetensors")));
       const resumed = await valora(train(broken, ...steps, "--resume"), { input: PAIRS });
       assert.equal(resumed.status, 0, resumed.stderr);
-      assert.ok(readFileSync(join(broken, "adapter_model.safetensors")).equals(readFileSync(join(whole, "adapter_model.safetensors"))));
+      assert.ok(
+        readFileSync(join(broken, "adapter_model.safetensors")).equals(
+          readFileSync(join(whole, "adapter_model.safetensors")),
+        ),
+      );
       const count = readLines(join(broken, "metrics.jsonl")).map(({ step }) => step);
       assert.deepEqual(
         count,
@@ -199,7 +266,9 @@ describe("valora merge", () => {
   test("writes a safetensors model that scores like model and adapter, and prints the proof", async () => {
     await withFolder(async (folder) => {
       const output = join(folder, "merged");
-      const [proof] = results(await valora(onModel("merge", "--adapter", ADAPTER, "--output", output, "--dtype", "F32", "--quiet")));
+      const [proof] = results(
+        await valora(onModel("merge", "--adapter", ADAPTER, "--output", output, "--dtype", "F32", "--quiet")),
+      );
       assert.ok(proof !== undefined);
       assert.ok(existsSync(join(output, "config.json")));
       const input = lines({ id: "a", context_tokens: [5, 6, 7], completions_tokens: [[8, 9, 10, 11]] });

@@ -4,8 +4,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ROOT } from "../golden.js";
 import { modelFolder } from "../fuzz/seeds.js";
+import { ROOT } from "../golden.js";
 
 /** A command that has not ended by then hangs; training the tiny model takes a few seconds on two busy cores. */
 const TIMEOUT_MS = 120_000;

@@ -1,12 +1,22 @@
 /** Input, output and failure of a command that needs no addon: `valora tokenize` on a tiny model. */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { assertRefused, lines, parseLines, readLines, results, run, start, until, withFolder, writeTinyModel } from "./program.js";
+import {
+  assertRefused,
+  lines,
+  parseLines,
+  readLines,
+  results,
+  run,
+  start,
+  until,
+  withFolder,
+  writeTinyModel,
+} from "./program.js";
 
 let model = "";
 before(() => {
@@ -109,7 +119,9 @@ describe("--output", () => {
   test("that cannot be written is refused", async () => {
     await withFolder(async (folder) => {
       writeFileSync(join(folder, "file"), "");
-      const outcome = await run(tokenize("--input", "-", "--output", join(folder, "file", "out.jsonl")), { input: lines({ id: "a", text: "x" }) });
+      const outcome = await run(tokenize("--input", "-", "--output", join(folder, "file", "out.jsonl")), {
+        input: lines({ id: "a", text: "x" }),
+      });
       assertRefused(outcome, 1, join(folder, "file", "out.jsonl"));
     });
   });

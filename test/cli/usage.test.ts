@@ -29,8 +29,18 @@ describe("wrong usage", () => {
     ["a missing path to inspect", ["inspect"], "PATH"],
     ["a top-p of 0", ["generate", "--model", "m", "--input", "-", "--top-p", "0"], "--top-p"],
     ["a negative temperature", ["generate", "--model", "m", "--input", "-", "--temperature", "-1"], "--temperature"],
-    ["a loss that there is not", ["train", "--model", "m", "--pairs", "-", "--output", "x", "--loss", "dpo"], "--loss", "sigmoid"],
-    ["both epochs and steps", ["train", "--model", "m", "--pairs", "-", "--output", "x", "--epochs", "1", "--steps", "1"], "epochs", "steps"],
+    [
+      "a loss that there is not",
+      ["train", "--model", "m", "--pairs", "-", "--output", "x", "--loss", "dpo"],
+      "--loss",
+      "sigmoid",
+    ],
+    [
+      "both epochs and steps",
+      ["train", "--model", "m", "--pairs", "-", "--output", "x", "--epochs", "1", "--steps", "1"],
+      "epochs",
+      "steps",
+    ],
     ["a beta of 0", ["train", "--model", "m", "--pairs", "-", "--output", "x", "--beta", "0"], "beta"],
     ["a config file that is missing", [...SCORE, "--config", "no-such-file.yaml"], "--config", "no-such-file.yaml"],
   ];

@@ -33,23 +33,48 @@ const GGUF: Record<string, GgufValue> = {
   "llama.vocab_size": 256,
 };
 
-function parseGguf(changes: Record<string, GgufValue | undefined>, divisors: number[] | null = null, names: string[] = []) {
-  const entries = Object.entries({ ...GGUF, ...changes }).filter((entry): entry is [string, GgufValue] => entry[1] !== undefined);
+function parseGguf(
+  changes: Record<string, GgufValue | undefined>,
+  divisors: number[] | null = null,
+  names: string[] = [],
+) {
+  const entries = Object.entries({ ...GGUF, ...changes }).filter(
+    (entry): entry is [string, GgufValue] => entry[1] !== undefined,
+  );
   const tensors = names.map((name) => ({ name, shape: [4], dtype: "F32" as const, offset: 0, bytes: 16 }));
   return parseGgufConfig({ version: 3, metadata: new Map(entries), tensors }, divisors, "model.gguf");
 }
 
 test("a config gives sizes, and what it leaves out has the defaults of transformers", () => {
-  const { family, config, biases, tiedEmbeddings, rope } = parse({ num_key_value_heads: undefined, max_position_embeddings: undefined });
-  assert.equal(family, "llama");
-  assert.deepEqual({ ...config, inverseFrequencies: null }, {
-    layers: 3, channels: 64, heads: 4, kvHeads: 4, headDim: 16, feedForward: 112, vocabulary: 256, maxPositions: 2048,
-    normEpsilon: 1e-5, normPlacement: "pre", qkNorm: "none", inverseFrequencies: null,
+  const { family, config, biases, tiedEmbeddings, rope } = parse({
+    num_key_value_heads: undefined,
+    max_position_embeddings: undefined,
   });
+  assert.equal(family, "llama");
+  assert.deepEqual(
+    { ...config, inverseFrequencies: null },
+    {
+      layers: 3,
+      channels: 64,
+      heads: 4,
+      kvHeads: 4,
+      headDim: 16,
+      feedForward: 112,
+      vocabulary: 256,
+      maxPositions: 2048,
+      normEpsilon: 1e-5,
+      normPlacement: "pre",
+      qkNorm: "none",
+      inverseFrequencies: null,
+    },
+  );
   assert.deepEqual(rope, { theta: 10000, scaling: null });
   assert.deepEqual(biases, []);
   assert.equal(tiedEmbeddings, null);
-  assert.equal(parse({ model_type: "mistral", num_attention_heads: 16, num_key_value_heads: undefined }).config.kvHeads, 8);
+  assert.equal(
+    parse({ model_type: "mistral", num_attention_heads: 16, num_key_value_heads: undefined }).config.kvHeads,
+    8,
+  );
   assert.equal(parse({ model_type: "qwen3" }).config.headDim, 128);
   assert.equal(parse({ model_type: "qwen3", head_dim: null }).config.headDim, 16);
   assert.equal(parse({ model_type: "mistral", head_dim: 24 }).config.headDim, 24);
@@ -77,34 +102,50 @@ test("rope settings of both generations of transformers mean the same", () => {
   assert.deepEqual(oldest, newer);
   const linear = parse({ rope_theta: 10000, rope_scaling: { type: "linear", factor: 4 } });
   const plain = parse({});
-  assert.deepEqual(linear.config.inverseFrequencies, plain.config.inverseFrequencies.map((frequency) => frequency / 4));
+  assert.deepEqual(
+    linear.config.inverseFrequencies,
+    plain.config.inverseFrequencies.map((frequency) => frequency / 4),
+  );
 });
 
 test("the frequencies of Llama 3 keep short waves, stretch long ones and blend between", () => {
-  const rope = { theta: 500000, scaling: { type: "llama3", factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 64 } } as const;
+  const rope = {
+    theta: 500000,
+    scaling: { type: "llama3", factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 64 },
+  } as const;
   const scaled = inverseFrequencies(16, rope);
   const plain = inverseFrequencies(16, { theta: 500000, scaling: null });
   assert.equal(plain[1], 500000 ** (-1 / 8));
   assert.equal(scaled[0], plain[0]);
   for (let i = 2; i < 8; ++i) assert.equal(scaled[i], plain[i]! / 8);
-  // transformers 5.18's own number for this config, float32
-  assert.ok(Math.abs(scaled[1]! - 0.07940301) <= 1e-8);
+  // The divisor that make_gguf_model.py, in numpy's float32, computed for this config (rope_freqs.weight of llama3-rope).
+  assert.ok(Math.abs(plain[1]! / scaled[1]! / 2.4422595500946045 - 1) <= 1e-7);
 });
 
 test("a sliding window limits texts to itself, and one that no layer uses or no text fills does nothing", () => {
-  const limit = (fields: Record<string, unknown>) => parse({ max_position_embeddings: 8192, head_dim: 16, ...fields }).config.maxPositions;
+  const limit = (fields: Record<string, unknown>) =>
+    parse({ max_position_embeddings: 8192, head_dim: 16, ...fields }).config.maxPositions;
   assert.equal(limit({ model_type: "mistral", sliding_window: 4096 }), 4096);
   assert.equal(limit({ model_type: "mistral" }), 4096);
   assert.equal(limit({ model_type: "mistral", sliding_window: null }), 8192);
   assert.equal(limit({ model_type: "mistral", sliding_window: 10000 }), 8192);
   assert.equal(limit({ model_type: "qwen2", sliding_window: 100 }), 8192);
-  assert.equal(limit({ model_type: "qwen2", sliding_window: 100, use_sliding_window: true, max_window_layers: 3 }), 8192);
-  assert.equal(limit({ model_type: "qwen2", sliding_window: 100, use_sliding_window: true, max_window_layers: 2 }), 100);
+  assert.equal(
+    limit({ model_type: "qwen2", sliding_window: 100, use_sliding_window: true, max_window_layers: 3 }),
+    8192,
+  );
+  assert.equal(
+    limit({ model_type: "qwen2", sliding_window: 100, use_sliding_window: true, max_window_layers: 2 }),
+    100,
+  );
   const types = ["full_attention", "sliding_attention", "full_attention"];
   assert.equal(limit({ model_type: "qwen3", sliding_window: 100, use_sliding_window: true, layer_types: types }), 100);
   const { notes } = parse({ model_type: "mistral", max_position_embeddings: 8192 });
   assert.match(notes.join(), /limited to 4096 tokens/);
-  assert.throws(() => parse({ model_type: "mistral", sliding_window: -1 }), failsWith("ERR_MODEL_FORMAT", /sliding_window is -1/));
+  assert.throws(
+    () => parse({ model_type: "mistral", sliding_window: -1 }),
+    failsWith("ERR_MODEL_FORMAT", /sliding_window is -1/),
+  );
 });
 
 test("what would change the arithmetic and is not computed is refused by name", () => {
@@ -137,7 +178,8 @@ test("sizes that make no sense are named", () => {
     [{ rope_scaling: { type: "llama3", factor: 8, low_freq_factor: 4, high_freq_factor: 4 } }, /high_freq_factor/],
   ];
   for (const [fields, says] of cases) assert.throws(() => parse(fields), failsWith("ERR_MODEL_FORMAT", says));
-  for (const json of [null, [], "x", 1]) assert.throws(() => parseConfig(json, "config.json"), failsWith("ERR_MODEL_FORMAT", /JSON object/));
+  for (const json of [null, [], "x", 1])
+    assert.throws(() => parseConfig(json, "config.json"), failsWith("ERR_MODEL_FORMAT", /JSON object/));
 });
 
 test("GGUF metadata give the same shape as a config, with rope_freqs as divisors", () => {
@@ -145,9 +187,15 @@ test("GGUF metadata give the same shape as a config, with rope_freqs as divisors
   assert.equal(parseGguf({ "llama.attention.key_length": 24, "llama.attention.value_length": 24 }).config.headDim, 24);
   const divisors = [1, 1, 2, 4, 8, 8, 8, 8];
   const plain = parseGguf({}).config.inverseFrequencies;
-  assert.deepEqual(parseGguf({}, divisors).config.inverseFrequencies, plain.map((frequency, i) => frequency / divisors[i]!));
+  assert.deepEqual(
+    parseGguf({}, divisors).config.inverseFrequencies,
+    plain.map((frequency, i) => frequency / divisors[i]!),
+  );
   const linear = { "llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 4 };
-  assert.deepEqual(parseGguf(linear).config.inverseFrequencies, plain.map((frequency) => frequency / 4));
+  assert.deepEqual(
+    parseGguf(linear).config.inverseFrequencies,
+    plain.map((frequency) => frequency / 4),
+  );
   assert.deepEqual(parseGguf({ ...linear, "llama.rope.scaling.type": "none" }).config.inverseFrequencies, plain);
   assert.equal(parseGguf({ "llama.attention.sliding_window": 100 }).config.maxPositions, 100);
   assert.deepEqual(parseGguf({}, null, ["blk.0.attn_q.bias", "blk.0.attn_k.bias"]).biases, ["q_bias", "k_bias"]);

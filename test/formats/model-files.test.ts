@@ -19,17 +19,38 @@ test("every tiny model is read with the place of each of its tensors", async () 
     qwen2: ["q_bias", "k_bias", "v_bias"],
     qwen3: ["q_norm", "k_norm"],
   };
-  const usual = ["attention_norm", "down_proj", "embedding", "feed_forward_norm", "final_norm", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"];
+  const usual = [
+    "attention_norm",
+    "down_proj",
+    "embedding",
+    "feed_forward_norm",
+    "final_norm",
+    "gate_proj",
+    "k_proj",
+    "o_proj",
+    "q_proj",
+    "up_proj",
+    "v_proj",
+  ];
   for (const name of TINY_MODELS) {
     const model = await readModelFiles(join(GOLDEN, name));
     assert.equal(model.format, "safetensors");
     assert.equal(model.family, name.split("-")[0]!.replace("llama3", "llama"));
-    assert.deepEqual([...new Set(model.tensors.map(({ role }) => role))].sort(), [...usual, ...(extras[name] ?? [])].sort(), name);
+    assert.deepEqual(
+      [...new Set(model.tensors.map(({ role }) => role))].sort(),
+      [...usual, ...(extras[name] ?? [])].sort(),
+      name,
+    );
     assert.equal(model.tokenizer, null);
     assert.deepEqual([model.bosId, ...model.eosIds], [1, 2]);
     const bytes = readFileSync(join(GOLDEN, name, "model.safetensors")).length;
-    assert.ok(model.tensors.every(({ offset, bytes: size, rows, cols }) => size === 4 * rows * cols && offset + size <= bytes));
-    assert.equal(model.parameters, model.tensors.reduce((sum, { rows, cols }) => sum + rows * cols, 0));
+    assert.ok(
+      model.tensors.every(({ offset, bytes: size, rows, cols }) => size === 4 * rows * cols && offset + size <= bytes),
+    );
+    assert.equal(
+      model.parameters,
+      model.tensors.reduce((sum, { rows, cols }) => sum + rows * cols, 0),
+    );
   }
   const nemo = await readModelFiles(join(GOLDEN, "mistral-nemo"));
   assert.deepEqual([nemo.config.channels, nemo.config.heads, nemo.config.headDim], [64, 4, 24]);
@@ -60,7 +81,8 @@ test("a GGUF file holds the same model as safetensors once its q and k rows are 
     assert.deepEqual(sizes, folderSizes);
     // GGUF keeps epsilon and the divisors of the frequencies in float32.
     assert.equal(normEpsilon, Math.fround(epsilon));
-    inverseFrequencies.forEach((value, i) => assert.ok(Math.abs(value / expected[i]! - 1) <= 1e-7, `${name} ${i}`));
+    for (const [i, value] of inverseFrequencies.entries())
+      assert.ok(Math.abs(value / expected[i]! - 1) <= 1e-7, `${name} ${i}`);
     assert.equal(file.tensors.length, folder.tensors.length);
     for (const tensor of file.tensors) {
       const same = folder.tensors.find(({ role, layer }) => role === tensor.role && layer === tensor.layer)!;
@@ -88,17 +110,30 @@ test("a GGUF file that is cut off, or holds tensors without a model, is an error
     const path = join(folder, "cut.gguf");
     for (const length of [0, 3, 4, 23, 24, 100, 1000, bytes.length - 1]) {
       writeFileSync(path, bytes.subarray(0, length));
-      await assert.rejects(readModelFiles(path), failsWith("ERR_MODEL_FORMAT", /cut off|not a readable GGUF/), `${length} bytes`);
+      await assert.rejects(
+        readModelFiles(path),
+        failsWith("ERR_MODEL_FORMAT", /cut off|not a readable GGUF/),
+        `${length} bytes`,
+      );
     }
   });
-  await assert.rejects(readModelFiles(join(GOLDEN, "gguf", "quants.gguf")), failsWith("ERR_MODEL_FORMAT", /embedding_length is missing/));
-  await assert.rejects(readModelFiles(join(LLAMA, "model.safetensors")), failsWith("ERR_MODEL_FORMAT", /name its folder/));
+  await assert.rejects(
+    readModelFiles(join(GOLDEN, "gguf", "quants.gguf")),
+    failsWith("ERR_MODEL_FORMAT", /embedding_length is missing/),
+  );
+  await assert.rejects(
+    readModelFiles(join(LLAMA, "model.safetensors")),
+    failsWith("ERR_MODEL_FORMAT", /name its folder/),
+  );
 });
 
 /** Shapes of every tensor of a tiny model, by its name. */
 function shapesOf(name: string): Record<string, number[]> {
   const bytes = readFileSync(join(GOLDEN, name, "model.safetensors"));
-  const header = JSON.parse(bytes.toString("utf8", 8, 8 + Number(bytes.readBigUInt64LE(0)))) as Record<string, { shape: number[] }>;
+  const header = JSON.parse(bytes.toString("utf8", 8, 8 + Number(bytes.readBigUInt64LE(0)))) as Record<
+    string,
+    { shape: number[] }
+  >;
   delete header.__metadata__;
   return Object.fromEntries(Object.entries(header).map(([tensor, { shape }]) => [tensor, shape]));
 }
@@ -106,7 +141,7 @@ function shapesOf(name: string): Record<string, number[]> {
 /** A folder with the config of a tiny model, and weights of these shapes. */
 async function readChanged(
   folder: string,
-  change: (shapes: Record<string, number[]>) => void,
+  change: (shapes: Record<string, number[]>) => unknown,
   config: Record<string, unknown> = {},
 ): Promise<ModelFiles> {
   const shapes = shapesOf("llama-tied");
@@ -120,12 +155,21 @@ async function readChanged(
 test("tensors that are missing, unknown or of another shape are named", async () => {
   const q = "model.layers.1.self_attn.q_proj.weight";
   await withFolder(async (folder) => {
-    const refuses = (change: (shapes: Record<string, number[]>) => void, says: RegExp, config = {}) =>
+    const refuses = (change: (shapes: Record<string, number[]>) => unknown, says: RegExp, config = {}) =>
       assert.rejects(readChanged(folder, change, config), failsWith("ERR_MODEL_FORMAT", says));
-    await refuses((shapes) => void delete shapes[q], /"model\.layers\.1\.self_attn\.q_proj\.weight" is missing/);
-    await refuses((shapes) => void (shapes[q] = [64, 63]), /q_proj\.weight" has the shape \[64, 63\], its config asks for \[64, 64\]/);
-    await refuses((shapes) => void (shapes[q] = [64, 64, 1]), /shape \[64, 64, 1\]/);
-    await refuses((shapes) => void (shapes["score.weight"] = [1, 64]), /"score\.weight" is not part of the llama model/);
+    await refuses(
+      (shapes) => Reflect.deleteProperty(shapes, q),
+      /"model\.layers\.1\.self_attn\.q_proj\.weight" is missing/,
+    );
+    await refuses(
+      (shapes) => Object.assign(shapes, { [q]: [64, 63] }),
+      /q_proj\.weight" has the shape \[64, 63\], its config asks for \[64, 64\]/,
+    );
+    await refuses((shapes) => Object.assign(shapes, { [q]: [64, 64, 1] }), /shape \[64, 64, 1\]/);
+    await refuses(
+      (shapes) => Object.assign(shapes, { "score.weight": [1, 64] }),
+      /"score\.weight" is not part of the llama model/,
+    );
     await refuses(() => {}, /"model\.layers\.2\..* and 8 more are not part/, { num_hidden_layers: 2 });
     await refuses(() => {}, /"model\.layers\.3\..* and 8 more are missing/, { num_hidden_layers: 4 });
     await refuses(() => {}, /"lm_head\.weight" is missing/, { tie_word_embeddings: false });
@@ -140,7 +184,8 @@ test("a tied model has no head, even where its file has a copy of one, and rotar
       shapes["lm_head.weight"] = [256, 64];
       shapes["model.layers.0.self_attn.rotary_emb.inv_freq"] = [8];
     };
-    const roles = async (config: object) => (await readChanged(folder, add, { ...config })).tensors.map(({ role }) => role);
+    const roles = async (config: object) =>
+      (await readChanged(folder, add, { ...config })).tensors.map(({ role }) => role);
     assert.ok(!(await roles({ tie_word_embeddings: true })).includes("head"));
     assert.ok((await roles({ tie_word_embeddings: false })).includes("head"));
     assert.ok((await roles({ tie_word_embeddings: undefined })).includes("head"));
@@ -173,9 +218,16 @@ test("weights as pickles, and damaged JSON beside the weights, are said to be so
     writeFileSync(join(folder, "pytorch_model-00001-of-00002.bin"), "");
     await assert.rejects(readModelFiles(folder), failsWith("ERR_UNSUPPORTED", /pickles/));
     copyFileSync(join(LLAMA, "model.safetensors"), join(folder, "model.safetensors"));
-    for (const [text, says] of [["{", /not valid JSON/], ["[]", /JSON object/], ["{}", /not named/]] as const) {
+    for (const [text, says] of [
+      ["{", /not valid JSON/],
+      ["[]", /JSON object/],
+      ["{}", /not named/],
+    ] as const) {
       writeFileSync(join(folder, "config.json"), text);
-      await assert.rejects(readModelFiles(folder), failsWith(text === "{}" ? "ERR_UNSUPPORTED" : "ERR_MODEL_FORMAT", says));
+      await assert.rejects(
+        readModelFiles(folder),
+        failsWith(text === "{}" ? "ERR_UNSUPPORTED" : "ERR_MODEL_FORMAT", says),
+      );
     }
     copyFileSync(join(LLAMA, "config.json"), join(folder, "config.json"));
     mkdirSync(join(folder, "tokenizer.json"));
@@ -203,7 +255,13 @@ const TOKENIZER = {
   decoder: { type: "ByteLevel", add_prefix_space: true, trim_offsets: true, use_regex: true },
   post_processor: null as unknown,
   added_tokens: ["<s>", "</s>", "<|turn|>"].map((content, id) => ({
-    id, content, special: true, single_word: false, lstrip: false, rstrip: false, normalized: false,
+    id,
+    content,
+    special: true,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
   })),
   model: { type: "BPE", vocab: { "<s>": 0, "</s>": 1, "<|turn|>": 2, a: 3, b: 4 }, merges: [] },
 };
@@ -224,45 +282,105 @@ const START = {
 test("special tokens come from the tokenizer's config, generation config and post-processor, and the tokenizer agrees", async () => {
   const cases: [Record<string, unknown>, [string | null, number | null, string | null, number[], boolean]][] = [
     [{ "tokenizer.json": TOKENIZER }, ["</s>", 1, "<|turn|>", [2], false]], // ids of config.json
-    [{ "tokenizer_config.json": { bos_token: "<s>", eos_token: { content: "</s>" } } }, ["<s>", 0, "</s>", [1, 2], false]],
-    [{ "tokenizer_config.json": { bos_token: "<s>", eos_token: "</s>" }, "generation_config.json": { eos_token_id: [2, 1, 999] } }, ["<s>", 0, "</s>", [1, 2], false]],
-    [{ "tokenizer_config.json": { bos_token: "<s>", eos_token: "</s>", add_bos_token: true }, "generation_config.json": { eos_token_id: 1 } }, ["<s>", 0, "</s>", [1], true]],
-    [{ "tokenizer_config.json": { bos_token: null, eos_token: "<|turn|>", add_bos_token: true } }, [null, null, "<|turn|>", [2], false]],
-    [{ "tokenizer.json": { ...TOKENIZER, post_processor: START }, "tokenizer_config.json": { bos_token: "<s>", eos_token: "</s>" } }, ["<s>", 0, "</s>", [1, 2], true]],
-    [{ "tokenizer.json": { ...TOKENIZER, post_processor: START }, "tokenizer_config.json": { bos_token: "<s>", eos_token: "</s>", add_bos_token: false } }, ["<s>", 0, "</s>", [1, 2], false]],
+    [
+      { "tokenizer_config.json": { bos_token: "<s>", eos_token: { content: "</s>" } } },
+      ["<s>", 0, "</s>", [1, 2], false],
+    ],
+    [
+      {
+        "tokenizer_config.json": { bos_token: "<s>", eos_token: "</s>" },
+        "generation_config.json": { eos_token_id: [2, 1, 999] },
+      },
+      ["<s>", 0, "</s>", [1, 2], false],
+    ],
+    [
+      {
+        "tokenizer_config.json": { bos_token: "<s>", eos_token: "</s>", add_bos_token: true },
+        "generation_config.json": { eos_token_id: 1 },
+      },
+      ["<s>", 0, "</s>", [1], true],
+    ],
+    [
+      { "tokenizer_config.json": { bos_token: null, eos_token: "<|turn|>", add_bos_token: true } },
+      [null, null, "<|turn|>", [2], false],
+    ],
+    [
+      {
+        "tokenizer.json": { ...TOKENIZER, post_processor: START },
+        "tokenizer_config.json": { bos_token: "<s>", eos_token: "</s>" },
+      },
+      ["<s>", 0, "</s>", [1, 2], true],
+    ],
+    [
+      {
+        "tokenizer.json": { ...TOKENIZER, post_processor: START },
+        "tokenizer_config.json": { bos_token: "<s>", eos_token: "</s>", add_bos_token: false },
+      },
+      ["<s>", 0, "</s>", [1, 2], false],
+    ],
   ];
   for (const [files, expected] of cases) {
     const model = await readText({ "tokenizer.json": TOKENIZER, ...files });
-    assert.deepEqual([model.bosToken, model.bosId, model.eosToken, model.eosIds, model.addBos], expected, JSON.stringify(files));
+    assert.deepEqual(
+      [model.bosToken, model.bosId, model.eosToken, model.eosIds, model.addBos],
+      expected,
+      JSON.stringify(files),
+    );
     const tokenizer = createTokenizer(model.tokenizer!);
-    assert.deepEqual([tokenizer.bosId, tokenizer.eosIds, tokenizer.addBos], [expected[1], expected[3], expected[4]], JSON.stringify(files));
+    assert.deepEqual(
+      [tokenizer.bosId, tokenizer.eosIds, tokenizer.addBos],
+      [expected[1], expected[3], expected[4]],
+      JSON.stringify(files),
+    );
   }
 });
 
 test("the chat template is the file of its own, else that of the tokenizer's config, of several the default one", async () => {
-  const named = [{ name: "tool_use", template: "tools" }, { name: "default", template: "usual" }];
+  const named = [
+    { name: "tool_use", template: "tools" },
+    { name: "default", template: "usual" },
+  ];
   const template = async (files: Record<string, unknown>) => (await readText(files)).chatTemplate;
   assert.equal(await template({}), null);
   assert.equal(await template({ "tokenizer_config.json": { chat_template: "one" } }), "one");
   assert.equal(await template({ "tokenizer_config.json": { chat_template: named } }), "usual");
   assert.equal(await template({ "tokenizer_config.json": { chat_template: named.slice(0, 1) } }), "tools");
-  assert.equal(await template({ "tokenizer_config.json": { chat_template: "one" }, "chat_template.jinja": "file" }), "file");
+  assert.equal(
+    await template({ "tokenizer_config.json": { chat_template: "one" }, "chat_template.jinja": "file" }),
+    "file",
+  );
   assert.equal(await template({ "tokenizer_config.json": { chat_template: 5 } }), null);
 });
 
-test("the default model is read from its GGUF alone", { skip: !existsSync(cachedModelPath("smollm2-135m-instruct")) && "not in the cache" }, async () => {
+test("the default model is read from its GGUF alone", {
+  skip: !existsSync(cachedModelPath("smollm2-135m-instruct")) && "not in the cache",
+}, async () => {
   const model = await readModelFiles(cachedModelPath("smollm2-135m-instruct"));
   const { inverseFrequencies, ...sizes } = model.config;
   assert.deepEqual(sizes, {
-    layers: 30, channels: 576, heads: 9, kvHeads: 3, headDim: 64, feedForward: 1536, vocabulary: 49152, maxPositions: 8192,
-    normEpsilon: Math.fround(1e-5), normPlacement: "pre", qkNorm: "none",
+    layers: 30,
+    channels: 576,
+    heads: 9,
+    kvHeads: 3,
+    headDim: 64,
+    feedForward: 1536,
+    vocabulary: 49152,
+    maxPositions: 8192,
+    normEpsilon: Math.fround(1e-5),
+    normPlacement: "pre",
+    qkNorm: "none",
   });
   assert.equal(inverseFrequencies[1], 100000 ** (-1 / 32));
   assert.equal(model.tensors.length, 272);
   assert.equal(model.parameters, 134_515_008);
-  const dtypes = model.tensors.map(({ role, dtype }) => `${role.endsWith("norm") ? "norm" : role === "embedding" ? role : "matrix"} ${dtype}`);
+  const dtypes = model.tensors.map(
+    ({ role, dtype }) => `${role.endsWith("norm") ? "norm" : role === "embedding" ? role : "matrix"} ${dtype}`,
+  );
   assert.deepEqual([...new Set(dtypes)].sort(), ["embedding Q8_0", "matrix Q4_1", "norm F32"]);
-  assert.deepEqual([model.bosToken, model.bosId, model.eosToken, model.eosIds, model.addBos], ["<|im_start|>", 1, "<|im_end|>", [2], false]);
+  assert.deepEqual(
+    [model.bosToken, model.bosId, model.eosToken, model.eosIds, model.addBos],
+    ["<|im_start|>", 1, "<|im_end|>", [2], false],
+  );
   assert.match(model.chatTemplate!, /im_start/);
   const tokenizer = createTokenizer(model.tokenizer!);
   assert.deepEqual([tokenizer.bosId, tokenizer.eosIds, tokenizer.addBos], [1, [2], false]);

@@ -26,7 +26,11 @@ test("a written file holds the same tensors, shapes and metadata, its data align
     const { tensors: read, metadata } = await readSafetensorsHeader(path);
     assert.deepEqual(metadata, { format: "pt" });
     const shapes = read.map(({ name, shape }): [string, number[]] => [name, shape]).sort();
-    assert.deepEqual(shapes, [["7", [1]], ["a.weight", [2, 3]], ["empty", [0, 4]]]);
+    assert.deepEqual(shapes, [
+      ["7", [1]],
+      ["a.weight", [2, 3]],
+      ["empty", [0, 4]],
+    ]);
     assert.equal(read.find(({ name }) => name === "a.weight")!.offset % 8, 0);
     const values = await readSafetensorsFile(path);
     for (const { name, data } of tensors) assert.deepEqual(values.get(name), data);
@@ -43,7 +47,10 @@ test("files of the format's own implementation are read", async () => {
       const bytes = readFileSync(path);
       for (const { name, offset, shape } of tensors) {
         const data = values.get(name)!;
-        assert.equal(data.length, shape.reduce((product, axis) => product * axis, 1));
+        assert.equal(
+          data.length,
+          shape.reduce((product, axis) => product * axis, 1),
+        );
         assert.equal(data[0], bytes.readFloatLE(offset));
         assert.equal(data.at(-1), bytes.readFloatLE(offset + 4 * (data.length - 1)));
       }
@@ -56,10 +63,18 @@ test("every F16 number decodes to the value that IEEE 754 gives it", () => {
   const decoded = decodeFloats(new Uint8Array(bits.buffer), "F16");
   for (let half = 0; half < 65536; ++half) {
     const [exponent, fraction] = [(half >> 10) & 31, half & 1023];
-    const size = exponent === 31 ? (fraction === 0 ? Number.POSITIVE_INFINITY : Number.NaN)
-      : exponent === 0 ? fraction * 2 ** -24
-        : (1 + fraction / 1024) * 2 ** (exponent - 15);
-    assert.ok(Object.is(decoded[half], half >= 32768 ? -size : size) || Number.isNaN(size) && Number.isNaN(decoded[half]), `${half}`);
+    const size =
+      exponent === 31
+        ? fraction === 0
+          ? Number.POSITIVE_INFINITY
+          : Number.NaN
+        : exponent === 0
+          ? fraction * 2 ** -24
+          : (1 + fraction / 1024) * 2 ** (exponent - 15);
+    assert.ok(
+      Object.is(decoded[half], half >= 32768 ? -size : size) || (Number.isNaN(size) && Number.isNaN(decoded[half])),
+      `${half}`,
+    );
   }
 });
 
@@ -121,7 +136,11 @@ test("a file cut off anywhere is an error, never a shorter tensor", async () => 
 });
 
 test("a header that contradicts itself is an error that names the tensor", async () => {
-  const entry = (shape: unknown, begin: unknown, end: unknown, dtype: unknown = "F32") => ({ dtype, shape, data_offsets: [begin, end] });
+  const entry = (shape: unknown, begin: unknown, end: unknown, dtype: unknown = "F32") => ({
+    dtype,
+    shape,
+    data_offsets: [begin, end],
+  });
   const cases: [string, Record<string, unknown> | string, number, RegExp][] = [
     ["overlap", { a: entry([2], 0, 8), b: entry([2], 4, 12) }, 12, /"b" overlaps/],
     ["gap", { a: entry([1], 0, 4), b: entry([1], 8, 12) }, 12, /4 bytes before tensor "b"/],
@@ -133,7 +152,12 @@ test("a header that contradicts itself is an error that names the tensor", async
     ["text offset", { a: entry([1], "0", 4) }, 4, /"a" has no pair of data_offsets/],
     ["no dtype", { a: entry([1], 0, 4, null) }, 4, /"a" has no dtype/],
     ["no object", { a: 7 }, 0, /"a" has no dtype/],
-    ["twice", '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}, "\\u0061" :{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4, /"a" is there twice/],
+    [
+      "twice",
+      '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}, "\\u0061" :{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+      4,
+      /"a" is there twice/,
+    ],
     ["array", "[]", 0, /not JSON/],
     ["not JSON", '{"a":', 0, /not valid JSON/],
     ["metadata", { __metadata__: { x: 1 } }, 0, /__metadata__/],
@@ -156,7 +180,10 @@ test("an absurd header length allocates nothing, and a missing file is said to b
   await withFolder(async (folder) => {
     const path = join(folder, "long.safetensors");
     writeFileSync(path, Buffer.alloc(64, 0xff));
-    await assert.rejects(readSafetensorsHeader(path), failsWith("ERR_MODEL_FORMAT", /claim a header of 18446744073709551615 bytes/));
+    await assert.rejects(
+      readSafetensorsHeader(path),
+      failsWith("ERR_MODEL_FORMAT", /claim a header of 18446744073709551615 bytes/),
+    );
     await assert.rejects(readSafetensorsHeader(join(folder, "none")), failsWith("ERR_FILE", /does not exist/));
     await assert.rejects(readSafetensorsHeader(folder), failsWith("ERR_FILE", /folder/));
   });
@@ -167,7 +194,8 @@ test("an index leads to the tensors of every shard, and one that does not fit is
     writeZeros(join(folder, "1.safetensors"), { a: [2], b: [3] });
     writeZeros(join(folder, "2.safetensors"), { c: [4] });
     const path = join(folder, "model.safetensors.index.json");
-    const index = (weights: unknown): void => writeFileSync(path, JSON.stringify({ metadata: {}, weight_map: weights }));
+    const index = (weights: unknown): void =>
+      writeFileSync(path, JSON.stringify({ metadata: {}, weight_map: weights }));
     index({ a: "1.safetensors", b: "1.safetensors", c: "2.safetensors" });
     const tensors = await readSafetensorsIndex(path);
     assert.deepEqual(tensors.map(({ name, file }) => [name, file]).sort(), [

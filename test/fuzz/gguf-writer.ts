@@ -27,9 +27,16 @@ const f32 = (value: number): Buffer => {
 function encodeValue(value: GgufValue): Buffer {
   if (typeof value === "string") return Buffer.concat([u32(8), string(value)]);
   if (typeof value === "boolean") return Buffer.concat([u32(7), Buffer.from([value ? 1 : 0])]);
-  if (typeof value === "number") return Number.isInteger(value) ? Buffer.concat([u32(4), u32(value)]) : Buffer.concat([u32(6), f32(value)]);
+  if (typeof value === "number")
+    return Number.isInteger(value) ? Buffer.concat([u32(4), u32(value)]) : Buffer.concat([u32(6), f32(value)]);
   if (Array.isArray(value)) return Buffer.concat([u32(9), u32(8), u64(value.length), ...value.map(string)]);
-  if (value instanceof Int32Array) return Buffer.concat([u32(9), u32(5), u64(value.length), Buffer.from(value.buffer, value.byteOffset, value.byteLength)]);
+  if (value instanceof Int32Array)
+    return Buffer.concat([
+      u32(9),
+      u32(5),
+      u64(value.length),
+      Buffer.from(value.buffer, value.byteOffset, value.byteLength),
+    ]);
   throw new TypeError("this writer has no such value");
 }
 
@@ -38,7 +45,10 @@ const TYPES: Partial<Record<GgufTensor["dtype"], number>> = { F32: 0, F16: 1, Q8
 const ALIGNMENT = 32;
 
 /** The header alone, and the size that the whole file would have: its tensors may be a hole. */
-export function encodeGgufHeader(metadata: ReadonlyMap<string, GgufValue>, tensors: readonly GgufTensor[]): { header: Buffer; size: number } {
+export function encodeGgufHeader(
+  metadata: ReadonlyMap<string, GgufValue>,
+  tensors: readonly GgufTensor[],
+): { header: Buffer; size: number } {
   const parts = [Buffer.from("GGUF"), u32(3), u64(tensors.length), u64(metadata.size)];
   for (const [key, value] of metadata) parts.push(string(key), encodeValue(value));
   let offset = 0;
@@ -61,7 +71,10 @@ export async function withVocabulary(path: string, chatTemplate: string): Promis
   all.set("tokenizer.ggml.model", "gpt2");
   all.set("tokenizer.ggml.pre", "smollm");
   all.set("tokenizer.ggml.tokens", tokens);
-  all.set("tokenizer.ggml.token_type", Int32Array.from(tokens, (_, index) => (index < 3 ? 3 : 1)));
+  all.set(
+    "tokenizer.ggml.token_type",
+    Int32Array.from(tokens, (_, index) => (index < 3 ? 3 : 1)),
+  );
   all.set("tokenizer.ggml.merges", merges);
   all.set("tokenizer.ggml.bos_token_id", 1);
   all.set("tokenizer.ggml.eos_token_id", 2);
@@ -72,7 +85,8 @@ export async function withVocabulary(path: string, chatTemplate: string): Promis
 
 /** 251 of the 256 byte symbols of GPT-2's byte-level alphabet (printable ones first) and two merges. */
 export function byteVocabulary(): { vocabulary: string[]; merges: string[] } {
-  const printable = (byte: number): boolean => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+  const printable = (byte: number): boolean =>
+    (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
   const symbols: string[] = [];
   let extra = 0;
   for (let byte = 0; byte < 256; ++byte) symbols.push(String.fromCodePoint(printable(byte) ? byte : 256 + extra++));

@@ -59,7 +59,11 @@ export async function fuzz(target: string): Promise<FuzzReport> {
       resolve(message);
     });
     worker.on("error", (error) => {
-      fail(new Error(`case ${Atomics.load(current, 0) - 1} (seed ${seed}) of "${target}": ${String(error)}`, { cause: error }));
+      fail(
+        new Error(`case ${Atomics.load(current, 0) - 1} (seed ${seed}) of "${target}": ${String(error)}`, {
+          cause: error,
+        }),
+      );
     });
     worker.on("exit", () => clearInterval(watch));
   });

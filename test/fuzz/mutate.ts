@@ -32,7 +32,25 @@ export class Random {
 }
 
 /** Counts and sizes that parsers trip over. */
-const INTERESTING = [0n, 1n, 2n, 0x7fn, 0x80n, 0xffn, 0x7fffn, 0xffffn, 0x7fffffffn, 0x80000000n, 0xffffffffn, 1n << 32n, (1n << 53n) - 1n, 1n << 53n, (1n << 63n) - 1n, 1n << 63n, (1n << 64n) - 1n];
+const INTERESTING = [
+  0n,
+  1n,
+  2n,
+  0x7fn,
+  0x80n,
+  0xffn,
+  0x7fffn,
+  0xffffn,
+  0x7fffffffn,
+  0x80000000n,
+  0xffffffffn,
+  1n << 32n,
+  (1n << 53n) - 1n,
+  1n << 53n,
+  (1n << 63n) - 1n,
+  1n << 63n,
+  (1n << 64n) - 1n,
+];
 
 /** One to four pieces of damage. The result is never longer than twice the input and a little. */
 export function mutateBytes(input: Uint8Array, random: Random): Buffer {
@@ -76,8 +94,23 @@ function oddValue(random: Random): unknown {
   const values: (() => unknown)[] = [
     () => null,
     () => true,
-    () => random.pick([0, -1, 1, 0.5, -0, 3, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 53, 2 ** 63, 1e18, 1e308, -1e308, 1e-320]),
-    () => random.pick(["", "x", "0", "1e9", "\u0000", "\ud800", "../../etc/passwd", "/", "F32", "a".repeat(5000), "ä€🙂", "([a-z_.0-9]+)+!"]),
+    () =>
+      random.pick([0, -1, 1, 0.5, -0, 3, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 53, 2 ** 63, 1e18, 1e308, -1e308, 1e-320]),
+    () =>
+      random.pick([
+        "",
+        "x",
+        "0",
+        "1e9",
+        "\u0000",
+        "\ud800",
+        "../../etc/passwd",
+        "/",
+        "F32",
+        "a".repeat(5000),
+        "ä€🙂",
+        "([a-z_.0-9]+)+!",
+      ]),
     () => [],
     () => ({}),
     () => [random.below(1000), null, "x"],
@@ -127,7 +160,8 @@ function change(holder: Record<string, unknown>, key: string, random: Random): v
       else delete holder[key];
       return;
     case 1:
-      if (typeof value === "number") holder[key] = random.pick([value * 2, value + 1, value - 1, -value, value / 3, value * 1e12]);
+      if (typeof value === "number")
+        holder[key] = random.pick([value * 2, value + 1, value - 1, -value, value / 3, value * 1e12]);
       else holder[key] = oddValue(random);
       return;
     case 2:
@@ -154,7 +188,9 @@ export function mutateJsonText(input: unknown, random: Random): Buffer {
     case 1:
       return Buffer.from(`\ufeff${text}`);
     case 2:
-      return Buffer.from(text.replace(/\d+/, random.pick(["1e999", "-1e999", "NaN", "0x10", "99999999999999999999999"])));
+      return Buffer.from(
+        text.replace(/\d+/, random.pick(["1e999", "-1e999", "NaN", "0x10", "99999999999999999999999"])),
+      );
     case 3:
       return Buffer.from(DEEP.slice(0, random.below(DEEP.length)));
     default:

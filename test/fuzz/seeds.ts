@@ -128,7 +128,10 @@ function encodeSafetensors(entries: Record<string, Entry>, parts: readonly Buffe
 
 export function adapterFolder(): Record<string, Buffer> {
   return Object.fromEntries(
-    ["adapter_config.json", "adapter_model.safetensors"].map((name) => [name, readFileSync(join(GOLDEN, "llama-tied", name))]),
+    ["adapter_config.json", "adapter_model.safetensors"].map((name) => [
+      name,
+      readFileSync(join(GOLDEN, "llama-tied", name)),
+    ]),
   );
 }
 
@@ -167,7 +170,11 @@ export const SCORE_REQUESTS = lines(
   { id: "a", context: MESSAGES, completions: ["yes", "no"] },
   { id: "b", context_tokens: [1, 2], completions_tokens: [[3], [4, 5]] },
 );
-export const PROMPTS = lines({ id: "a", prompt: MESSAGES }, { id: "b", prompt_tokens: [1, 2] }, { id: "c", prompt: "x" });
+export const PROMPTS = lines(
+  { id: "a", prompt: MESSAGES },
+  { id: "b", prompt_tokens: [1, 2] },
+  { id: "c", prompt: "x" },
+);
 export const TEXTS = lines({ id: "a", text: "x\u0085y" }, { id: "b", messages: MESSAGES });
 
 export const TEMPLATES = [

@@ -6,9 +6,9 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { train } from "#lib/commands/train.js";
 import { COMMON_OPTIONS, type OptionTable } from "#lib/commands/command.js";
 import { readConfigFile } from "#lib/commands/config-file.js";
+import { train } from "#lib/commands/train.js";
 import { readGenerationPrompts, readScoreRequests, readTexts } from "#lib/data/input-lines.js";
 import { readPairs } from "#lib/data/pairs.js";
 import { newestCheckpoint } from "#lib/engine/checkpoint.js";
@@ -22,7 +22,7 @@ import { inspectPath } from "#lib/models/inspect.js";
 import type { ModelFiles } from "#lib/models/model-files.js";
 import { readAdapter } from "#lib/models/peft.js";
 import { withVocabulary } from "./gguf-writer.js";
-import { mutateBytes, mutateJson, mutateJsonText, Random } from "./mutate.js";
+import { mutateBytes, mutateJson, mutateJsonText, type Random } from "./mutate.js";
 import * as seeds from "./seeds.js";
 
 export interface FuzzTarget {
@@ -67,9 +67,13 @@ function writeSparse(path: string, header: Uint8Array, size: number, random: Ran
 
 /** A safetensors file with as many bytes of tensors and another header. */
 function writeSafetensors(path: string, header: unknown, dataBytes: number, random: Random): void {
-  const text = random.chance(0.5) ? Buffer.from(JSON.stringify(mutateJson(header, random)) ?? "") : mutateJsonText(header, random);
+  const text = random.chance(0.5)
+    ? Buffer.from(JSON.stringify(mutateJson(header, random)) ?? "")
+    : mutateJsonText(header, random);
   const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(random.chance(0.9) ? text.length : random.pick([0, 1, text.length + 1, 2 ** 31, 2 ** 53])));
+  length.writeBigUInt64LE(
+    BigInt(random.chance(0.9) ? text.length : random.pick([0, 1, text.length + 1, 2 ** 31, 2 ** 53])),
+  );
   writeSparse(path, Buffer.concat([length, text]), 8 + text.length + dataBytes, random);
 }
 
@@ -77,7 +81,10 @@ async function drain(items: AsyncIterable<unknown>): Promise<void> {
   for await (const _ of items);
 }
 
-function ggufTarget(make: () => Promise<{ header: Buffer; size: number }>, read: (path: string) => Promise<unknown>): FuzzTarget {
+function ggufTarget(
+  make: () => Promise<{ header: Buffer; size: number }>,
+  read: (path: string) => Promise<unknown>,
+): FuzzTarget {
   return {
     cases: 400,
     namesFile: true,
@@ -125,7 +132,8 @@ function damageJson(_name: string, content: Buffer, random: Random, path: string
 
 function damageSafetensors(_name: string, content: Buffer, random: Random, path: string): void {
   const { header, headerBytes } = seeds.splitSafetensors(content);
-  if (random.chance(0.3)) writeSparse(path, mutateBytes(content.subarray(0, headerBytes), random), content.length, random);
+  if (random.chance(0.3))
+    writeSparse(path, mutateBytes(content.subarray(0, headerBytes), random), content.length, random);
   else writeSafetensors(path, header, content.length - headerBytes, random);
 }
 
@@ -138,7 +146,9 @@ function linesTarget(text: string, read: (path: string) => AsyncIterable<unknown
       const path = join(folder, "lines.jsonl");
       const lines = text.split("\n").filter((line) => line !== "");
       return async (random) => {
-        const damaged = lines.map((line) => (random.chance(0.3) ? mutateJsonText(JSON.parse(line), random) : Buffer.from(line)));
+        const damaged = lines.map((line) =>
+          random.chance(0.3) ? mutateJsonText(JSON.parse(line), random) : Buffer.from(line),
+        );
         let bytes: Buffer = Buffer.concat(damaged.flatMap((line) => [line, Buffer.from("\n")]));
         if (random.chance(0.3)) bytes = mutateBytes(bytes, random);
         if (random.chance(0.4)) bytes = random.chance(0.5) ? gzipSync(bytes) : mutateBytes(gzipSync(bytes), random);
@@ -164,7 +174,9 @@ const chatTemplates: FuzzTarget = {
   async prepare() {
     return async (random) => {
       const source = mutateBytes(Buffer.from(random.pick(seeds.TEMPLATES)), random).toString("utf8");
-      ChatTemplate.parse(source, { bosToken: "<s>", eosToken: "</s>" }).render(MESSAGES, { addGenerationPrompt: random.chance(0.5) });
+      ChatTemplate.parse(source, { bosToken: "<s>", eosToken: "</s>" }).render(MESSAGES, {
+        addGenerationPrompt: random.chance(0.5),
+      });
     };
   },
 };
@@ -197,7 +209,10 @@ const checkpoints: FuzzTarget = {
       const files: Record<string, string> = {};
       for (const file of Object.keys(contents)) files[file] = await sha256File(join(dir, file));
       const state = { format: 1, step: 4, identity: seeds.IDENTITY, files };
-      writeFileSync(join(dir, "state.json"), name === "state.json" ? mutateJsonText(state, random) : JSON.stringify(state));
+      writeFileSync(
+        join(dir, "state.json"),
+        name === "state.json" ? mutateJsonText(state, random) : JSON.stringify(state),
+      );
       const found = await newestCheckpoint(folder, seeds.IDENTITY);
       assert.ok(found === null || (found.step === 4 && found.optimizer.m.length >= 0));
     };
@@ -290,9 +305,21 @@ export const TARGETS: Record<string, FuzzTarget> = {
       folderTarget(120, () => seeds.modelFolder(family), damageJson, ["config.json"], readModel),
     ]),
   ),
-  "tokenizer files": folderTarget(600, seeds.modelFolder, damageJson, ["tokenizer.json", "tokenizer.json", "tokenizer_config.json"], readModel),
+  "tokenizer files": folderTarget(
+    600,
+    seeds.modelFolder,
+    damageJson,
+    ["tokenizer.json", "tokenizer.json", "tokenizer_config.json"],
+    readModel,
+  ),
   "adapter configs": folderTarget(300, seeds.adapterFolder, damageJson, ["adapter_config.json"], readAdapter),
-  "adapter weights": folderTarget(300, seeds.adapterFolder, damageSafetensors, ["adapter_model.safetensors"], readAdapter),
+  "adapter weights": folderTarget(
+    300,
+    seeds.adapterFolder,
+    damageSafetensors,
+    ["adapter_model.safetensors"],
+    readAdapter,
+  ),
   ...lineReaders,
   "chat templates": chatTemplates,
   manifests,

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 import { ValoraError } from "#lib/errors.js";
+import type { FuzzJob, FuzzReport } from "./harness.js";
 import { Random } from "./mutate.js";
 import { TARGETS } from "./targets.js";
-import type { FuzzJob, FuzzReport } from "./harness.js";
 
 /** Cases that are described before the rest is only counted. */
 const MAX_DESCRIBED = 10;
