@@ -200,6 +200,7 @@ struct Finished {
 template <typename Finish>
 static void product(View a, const RightSide& b, int64_t cols, const Scratch& scratch,
                     const Context& context, const Finish& finish) {
+  if (a.rows == 0) return;
   const int64_t depth = a.cols;
   int64_t row_blocks = (a.rows + kTileRows - 1) / kTileRows;
   const int64_t width = tile_cols(cols, row_blocks, context.threads());

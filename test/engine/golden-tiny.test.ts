@@ -50,7 +50,7 @@ for (const name of MODELS) {
   const tokens = Array.from({ length: rows }, (_, row) =>
     integers(tensors, "input_ids").slice(row * width, row * width + lengths[row]!),
   );
-  const pairs = [];
+  const pairs: { id: string; prompt: number[]; chosen: number[]; rejected: number[] }[] = [];
   for (let index = 0; tensors.has(`prompt_ids.${index}`); index++) {
     pairs.push({
       id: `pair ${index}`,
