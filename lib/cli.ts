@@ -1,16 +1,16 @@
 #!/usr/bin/env node
+import type { AnyCommand, CommonValues } from "./commands/command.js";
 /**
  * The `valora` program: reads the command line, runs one command, and turns how it ended into one sentence and an exit
  * status. Commands load what they need when they run, so that a help screen is there at once.
  */
 import { CommandContext } from "./commands/context.js";
-import type { AnyCommand, CommonValues } from "./commands/command.js";
 import { demo } from "./commands/demo.js";
 import { generate } from "./commands/generate.js";
 import { renderCommandHelp, renderMainHelp } from "./commands/help.js";
 import { inspect } from "./commands/inspect.js";
-import { packageVersion } from "./commands/output.js";
 import { merge } from "./commands/merge.js";
+import { packageVersion } from "./commands/output.js";
 import { pull } from "./commands/pull.js";
 import { score } from "./commands/score.js";
 import { tokenize } from "./commands/tokenize.js";
@@ -63,7 +63,8 @@ function findScreen(argv: readonly string[]): string | null {
   const isHelp = (word: string | undefined): boolean => word === "--help" || word === "-h";
   if (first === undefined || isHelp(first)) return renderMainHelp(COMMANDS, packageVersion());
   if (first === "--version" || first === "-V") return `${packageVersion()}\n`;
-  if (first === "help") return second === undefined ? renderMainHelp(COMMANDS, packageVersion()) : renderCommandHelp(findCommand(second));
+  if (first === "help")
+    return second === undefined ? renderMainHelp(COMMANDS, packageVersion()) : renderCommandHelp(findCommand(second));
   return argv.some(isHelp) ? renderCommandHelp(findCommand(first)) : null;
 }
 
@@ -77,7 +78,9 @@ function findCommand(name: string): AnyCommand {
   if (found !== undefined) return found;
   const names = COMMANDS.map((command) => command.name).join(", ");
   throw new UsageError(
-    name.startsWith("-") ? `the command comes before ${name}: one of ${names}` : `"${name}" is not a command: give one of ${names}`,
+    name.startsWith("-")
+      ? `the command comes before ${name}: one of ${names}`
+      : `"${name}" is not a command: give one of ${names}`,
   );
 }
 
@@ -96,7 +99,8 @@ function listenForSignals(context: CommandContext): () => void {
 function report(error: unknown, context: CommandContext, debug: boolean): number {
   if (context.brokenPipe) return 0;
   // Work that was stopped says no more than that; why it was stopped is the signal's reason.
-  const cause = isCancel(error) && context.signal.aborted && !isCancel(context.signal.reason) ? context.signal.reason : error;
+  const cause =
+    isCancel(error) && context.signal.aborted && !isCancel(context.signal.reason) ? context.signal.reason : error;
   const known = cause instanceof ValoraError;
   const detail = cause instanceof Error ? cause.message : String(cause);
   const message = isCancel(cause) && !detail.startsWith("interrupted") ? "interrupted" : detail;

@@ -34,9 +34,7 @@ function isInstalled() {
   const there = JSON.parse(readFileSync(installed, "utf8")).packages;
   return Object.entries(wanted).every(
     ([path, entry]) =>
-      path === "" ||
-      there[path]?.version === entry.version ||
-      (there[path] === undefined && entry.optional === true),
+      path === "" || there[path]?.version === entry.version || (there[path] === undefined && entry.optional === true),
   );
 }
 

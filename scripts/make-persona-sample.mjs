@@ -38,7 +38,11 @@ const source =
   process.argv[2] ?? join(process.env.VALORA_SHARED ?? join(project, "..", "shared"), "data/anthropic_evals/persona");
 
 const rank = (statement) => createHash("sha256").update(`${SEED}:${statement}`).digest("hex");
-const words = (statement) => statement.toLowerCase().split(/[^\p{L}\p{N}]+/u).filter((word) => word !== "");
+const words = (statement) =>
+  statement
+    .toLowerCase()
+    .split(/[^\p{L}\p{N}]+/u)
+    .filter((word) => word !== "");
 
 function overlap(left, right) {
   const shared = [...left].filter((word) => right.has(word)).length;

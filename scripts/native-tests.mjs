@@ -3,9 +3,9 @@
  * themselves; test/native.test.ts runs them among all others.
  */
 import { spawnSync } from "node:child_process";
+import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { availableParallelism } from "node:os";
 import { hasCMake } from "./toolchain.mjs";
 
 const root = resolve(fileURLToPath(new URL("..", import.meta.url)));

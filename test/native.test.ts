@@ -5,7 +5,10 @@ import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { promisify } from "node:util";
 
-type NativeTests = { tests: { name: string; command: [string, ...string[]] }[] } | { skipped: string } | { failed: string };
+type NativeTests =
+  | { tests: { name: string; command: [string, ...string[]] }[] }
+  | { skipped: string }
+  | { failed: string };
 
 const native = JSON.parse(await readFile(new URL("../native-tests.json", import.meta.url), "utf8")) as NativeTests;
 const run = promisify(execFile);

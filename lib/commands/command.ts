@@ -50,7 +50,10 @@ type ValueOf<O extends Option> = O extends { type: "string"; choices: readonly (
       : O extends { type: "boolean" }
         ? boolean
         : number;
-type Certain<O extends Option> = O extends { required: true } | { default: string | number | boolean } | { type: "strings" }
+type Certain<O extends Option> = O extends
+  | { required: true }
+  | { default: string | number | boolean }
+  | { type: "strings" }
   ? true
   : false;
 
@@ -93,16 +96,32 @@ export const COMMON_OPTIONS = {
     default: "float32",
     describe: "arithmetic of matrix products",
   },
-  threads: { type: "integer", placeholder: "N", minimum: 1, describe: "CPU threads (all cores); results do not depend on it" },
+  threads: {
+    type: "integer",
+    placeholder: "N",
+    minimum: 1,
+    describe: "CPU threads (all cores); results do not depend on it",
+  },
   memory: { type: "bytes", placeholder: "SIZE", describe: "limit such as 8GiB (80 % of what is free)" },
-  seed: { type: "integer", placeholder: "N", default: 0, minimum: 0, maximum: 2 ** 31 - 1, describe: "seed of every random choice" },
+  seed: {
+    type: "integer",
+    placeholder: "N",
+    default: 0,
+    minimum: 0,
+    maximum: 2 ** 31 - 1,
+    describe: "seed of every random choice",
+  },
   "on-error": {
     type: "string",
     choices: ["fail", "skip"],
     default: "fail",
     describe: "what a bad input line does; skip says how many",
   },
-  config: { type: "string", placeholder: "FILE", describe: "YAML or JSON with any of these options; command line wins" },
+  config: {
+    type: "string",
+    placeholder: "FILE",
+    describe: "YAML or JSON with any of these options; command line wins",
+  },
   quiet: { type: "boolean", default: false, describe: "no notes, no progress" },
   "json-logs": { type: "boolean", default: false, describe: "notes and progress as JSON lines on stderr" },
   debug: { type: "boolean", default: false, describe: "stack trace with a failure" },

@@ -33,7 +33,9 @@ function parseMapping(path: string): Record<string, unknown> {
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    throw new UsageError(`--config: ${path} cannot be read (${(error as NodeJS.ErrnoException).code}); give a YAML or JSON file`);
+    throw new UsageError(
+      `--config: ${path} cannot be read (${(error as NodeJS.ErrnoException).code}); give a YAML or JSON file`,
+    );
   }
   // Loaded here rather than above: `yaml` costs 30 ms, and most runs have no config file.
   const yaml = createRequire(import.meta.url)("yaml") as typeof import("yaml");
@@ -58,6 +60,8 @@ function plain(path: string, written: string, option: Option, value: unknown): u
   if (option.type === "string" && option.choices === undefined && Array.isArray(value) && value.every(scalar))
     return value.join(",");
   if (!scalar(value))
-    throw new UsageError(`config file ${path}: "${written}" has to be ${option.type === "strings" ? "a value or a list" : "one value"}`);
+    throw new UsageError(
+      `config file ${path}: "${written}" has to be ${option.type === "strings" ? "a value or a list" : "one value"}`,
+    );
   return option.type === "boolean" ? value : option.type === "strings" ? [String(value)] : String(value);
 }

@@ -48,7 +48,9 @@ export class CommandContext {
       this.stop(
         this.brokenPipe
           ? new CancelledError("standard output was closed")
-          : new FileError(`standard output cannot be written (${error.code ?? error.message}); free space or use --output`),
+          : new FileError(
+              `standard output cannot be written (${error.code ?? error.message}); free space or use --output`,
+            ),
       );
     });
     // A closed stderr takes the notes with it, not the work.
@@ -71,7 +73,10 @@ export class CommandContext {
   }
 
   /** What a bad input line does; one that is left out is said, and counted at the end. */
-  itemErrors(options: { "on-error": "fail" | "skip" }): { onError: "fail" | "skip"; onSkip: (message: string) => void } {
+  itemErrors(options: { "on-error": "fail" | "skip" }): {
+    onError: "fail" | "skip";
+    onSkip: (message: string) => void;
+  } {
     return {
       onError: options["on-error"],
       onSkip: (message) => {
@@ -138,7 +143,15 @@ export class CommandContext {
         last = now;
         const rate = (done - from) / Math.max(1e-9, (now - started) / 1000);
         const left = known === undefined || !(rate > 0) ? undefined : Math.round((known - done) / rate);
-        this.event("progress", { label, unit, done, total: known, rate: Number(rate.toPrecision(4)), seconds_left: left, detail });
+        this.event("progress", {
+          label,
+          unit,
+          done,
+          total: known,
+          rate: Number(rate.toPrecision(4)),
+          seconds_left: left,
+          detail,
+        });
       },
       stop: () => {},
     };

@@ -11,9 +11,26 @@ export const demo = defineCommand({
     "statements of five traits what each of them moved. Prints the crosstalk matrix and one answer before and after; " +
     "writes a report. A second run does again only what has changed.",
   options: {
-    output: { type: "string", placeholder: "DIR", default: "valora-demo", describe: "folder of report, tables and adapters" },
-    minutes: { type: "number", placeholder: "M", default: 5, minimum: 0, aboveMinimum: true, describe: "for training and scoring; a slow machine does less" },
-    model: { type: "string", placeholder: "M", default: "smollm2-135m-instruct", describe: "another model with a chat template" },
+    output: {
+      type: "string",
+      placeholder: "DIR",
+      default: "valora-demo",
+      describe: "folder of report, tables and adapters",
+    },
+    minutes: {
+      type: "number",
+      placeholder: "M",
+      default: 5,
+      minimum: 0,
+      aboveMinimum: true,
+      describe: "for training and scoring; a slow machine does less",
+    },
+    model: {
+      type: "string",
+      placeholder: "M",
+      default: "smollm2-135m-instruct",
+      describe: "another model with a chat template",
+    },
   },
   commonOptions: MODEL_COMMON,
   examples: ["valora demo --output my-demo --minutes 3"],
@@ -41,9 +58,13 @@ export const demo = defineCommand({
     for (const sentence of summarise(result.crosstalk)) await context.print(`${sentence}\n`);
     await context.print(`\nAsked “${result.prompt}”:\n`);
     for (const { adapter, text } of result.answers)
-      await context.print(`  ${`${adapter === "base" ? "untrained" : adapter}:`.padEnd(15)} ${text.replaceAll("\n", " ")}\n`);
-    if (result.cuts.length > 0) await context.print(`\nCut to stay within --minutes ${options.minutes}: ${result.cuts.join("; ")}.\n`);
-    if (result.reused.length > 0) await context.print(`\nUnchanged since an earlier run: ${result.reused.join(", ")}.\n`);
+      await context.print(
+        `  ${`${adapter === "base" ? "untrained" : adapter}:`.padEnd(15)} ${text.replaceAll("\n", " ")}\n`,
+      );
+    if (result.cuts.length > 0)
+      await context.print(`\nCut to stay within --minutes ${options.minutes}: ${result.cuts.join("; ")}.\n`);
+    if (result.reused.length > 0)
+      await context.print(`\nUnchanged since an earlier run: ${result.reused.join(", ")}.\n`);
     const seconds = (performance.now() - started) / 1000;
     await context.print(`\nReport (${seconds.toFixed(0)} s): ${resolve(result.report)}\n`);
   },

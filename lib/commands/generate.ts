@@ -1,5 +1,13 @@
 /** `valora generate`: continuations of prompts, under any number of adapters. */
-import { ADAPTER_OPTION, defineCommand, INPUT_OPTION, MODEL_COMMON, MODEL_OPTION, OUTPUT_OPTION, TEMPLATE_OPTION } from "./command.js";
+import {
+  ADAPTER_OPTION,
+  defineCommand,
+  INPUT_OPTION,
+  MODEL_COMMON,
+  MODEL_OPTION,
+  OUTPUT_OPTION,
+  TEMPLATE_OPTION,
+} from "./command.js";
 import { loadAdapters, openFromOptions, parseAdapters } from "./model-options.js";
 import { withResultSink } from "./output.js";
 
@@ -14,7 +22,13 @@ export const generate = defineCommand({
     input: INPUT_OPTION,
     output: OUTPUT_OPTION,
     adapter: ADAPTER_OPTION,
-    "max-new-tokens": { type: "integer", placeholder: "N", default: 128, minimum: 1, describe: "length of a continuation at most" },
+    "max-new-tokens": {
+      type: "integer",
+      placeholder: "N",
+      default: 128,
+      minimum: 1,
+      describe: "length of a continuation at most",
+    },
     temperature: { type: "number", placeholder: "X", default: 0, minimum: 0, describe: "0 takes the likeliest token" },
     "top-p": {
       type: "number",
@@ -25,7 +39,13 @@ export const generate = defineCommand({
       maximum: 1,
       describe: "draw among the likeliest tokens that add up to P",
     },
-    "top-k": { type: "integer", placeholder: "K", default: 0, minimum: 0, describe: "draw among the K likeliest tokens; 0 is all" },
+    "top-k": {
+      type: "integer",
+      placeholder: "K",
+      default: 0,
+      minimum: 0,
+      describe: "draw among the K likeliest tokens; 0 is all",
+    },
     samples: { type: "integer", placeholder: "N", default: 1, minimum: 1, describe: "continuations a prompt" },
     system: { type: "string", placeholder: "TEXT", describe: "system message in front of prompts that are messages" },
     "ignore-eos": { type: "boolean", default: false, describe: "go on past end tokens, to --max-new-tokens" },

@@ -39,7 +39,9 @@ export function renderCommandHelp(command: AnyCommand): string {
     ...wrap(command.description, WIDTH),
     "",
     `Usage: valora ${command.name}${usage} [OPTIONS]`,
-    ...(command.positional === undefined ? [] : [`  ${command.positional.placeholder}: ${command.positional.describe}`]),
+    ...(command.positional === undefined
+      ? []
+      : [`  ${command.positional.placeholder}: ${command.positional.describe}`]),
     "",
     ...(own.length > 0 ? ["Options:", ...own] : []),
     ...wrap(`Common (see valora --help): ${common}`, WIDTH),

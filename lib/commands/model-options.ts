@@ -41,7 +41,10 @@ export function parseAdapters(values: readonly string[]): AdapterChoice[] {
     const name = at < 0 ? value : value.slice(0, at);
     if (name === "" || (at >= 0 && value.length === at + 1) || (at < 0 && name !== "base"))
       throw new UsageError(`--adapter has to be NAME=DIR or base, not "${value}"`);
-    if (at >= 0 && name === "base") throw new UsageError(`--adapter: the name base is the model without an adapter; call ${value.slice(5)} something else`);
+    if (at >= 0 && name === "base")
+      throw new UsageError(
+        `--adapter: the name base is the model without an adapter; call ${value.slice(5)} something else`,
+      );
     if (names.has(name)) throw new UsageError(`--adapter: the name ${name} is given twice`);
     names.add(name);
     return { name, dir: at < 0 ? null : value.slice(at + 1) };
@@ -49,7 +52,10 @@ export function parseAdapters(values: readonly string[]): AdapterChoice[] {
 }
 
 /** Loads them into the model, in the order given. */
-export async function loadAdapters(model: Model, choices: readonly AdapterChoice[]): Promise<Record<string, Adapter | null>> {
+export async function loadAdapters(
+  model: Model,
+  choices: readonly AdapterChoice[],
+): Promise<Record<string, Adapter | null>> {
   const adapters: Record<string, Adapter | null> = {};
   for (const { name, dir } of choices) adapters[name] = dir === null ? null : await model.loadAdapter(dir);
   return adapters;

@@ -3,9 +3,9 @@
  * file whose manifest says that the same was done already is left as it is.
  */
 import { readFileSync } from "node:fs";
-import type { Manifest } from "../files/manifest.js";
-import type { Model } from "../engine/model.js";
 import type { Adapter } from "../engine/adapter.js";
+import type { Model } from "../engine/model.js";
+import type { Manifest } from "../files/manifest.js";
 import type { CommonValues } from "./command.js";
 import type { CommandContext } from "./context.js";
 
@@ -44,7 +44,11 @@ export async function withResultSink(
   const planned = origin === null ? null : await planManifest(context.command, origin);
   if (planned?.sha256.data !== undefined) {
     const saved = await readManifest(path).catch(() => null);
-    if (saved !== null && sameOrigin(saved, planned) && (await sha256File(output).catch(() => "")) === saved.sha256.output) {
+    if (
+      saved !== null &&
+      sameOrigin(saved, planned) &&
+      (await sha256File(output).catch(() => "")) === saved.sha256.output
+    ) {
       context.note(`${output} is up to date: ${path} says that it was made from the same`);
       return;
     }
@@ -57,7 +61,8 @@ export async function withResultSink(
     await writer.abort();
     throw error;
   }
-  if (planned !== null) await writeManifest(path, { ...planned, sha256: { ...planned.sha256, output: await sha256File(output) } });
+  if (planned !== null)
+    await writeManifest(path, { ...planned, sha256: { ...planned.sha256, output: await sha256File(output) } });
 }
 
 async function planManifest(command: string, { options, model, adapters }: Origin): Promise<Manifest> {
@@ -65,10 +70,13 @@ async function planManifest(command: string, { options, model, adapters }: Origi
   const sha256: Record<string, string> = { model: await model.hash() };
   // What came through a pipe is gone: such a result is never taken for up to date.
   if (options.input !== "-") sha256.data = await sha256File(options.input);
-  for (const [name, adapter] of Object.entries(adapters)) if (adapter !== null) sha256[`adapter ${name}`] = await adapter.hash();
+  for (const [name, adapter] of Object.entries(adapters))
+    if (adapter !== null) sha256[`adapter ${name}`] = await adapter.hash();
   return {
     command,
-    options: Object.fromEntries(Object.entries(options).filter(([name, value]) => !WITHOUT_EFFECT.has(name) && value !== undefined)),
+    options: Object.fromEntries(
+      Object.entries(options).filter(([name, value]) => !WITHOUT_EFFECT.has(name) && value !== undefined),
+    ),
     seed: options.seed,
     versions: { valora: packageVersion(), node: process.version },
     device: { ...model.device },
@@ -84,5 +92,6 @@ function sameOrigin(saved: Manifest, planned: Manifest): boolean {
 }
 
 export function packageVersion(): string {
-  return (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
+  return (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string })
+    .version;
 }

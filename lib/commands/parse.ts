@@ -40,7 +40,11 @@ export function parseCommandLine(words: readonly string[], command: AnyCommand):
 }
 
 /** yargs over one command's words. Everything stays a string (or boolean) until `checkValue`. */
-function readWords(words: readonly string[], table: OptionTable, command: AnyCommand): { _: (string | number)[]; [name: string]: unknown } {
+function readWords(
+  words: readonly string[],
+  table: OptionTable,
+  command: AnyCommand,
+): { _: (string | number)[]; [name: string]: unknown } {
   const flags = Object.entries(table).filter(([, option]) => option.type === "boolean");
   const valued = Object.entries(table).filter(([, option]) => option.type !== "boolean");
   const parser = yargs()
@@ -86,7 +90,8 @@ function usage(command: AnyCommand, complaint: string): UsageError {
 
 /** Turns what was written into the option's type, or says what it should have been. */
 function checkValue(name: string, option: Option, value: unknown, command: AnyCommand): unknown {
-  const wrong = (expected: string): UsageError => usage(command, `--${name} has to be ${expected}, not "${String(value)}"`);
+  const wrong = (expected: string): UsageError =>
+    usage(command, `--${name} has to be ${expected}, not "${String(value)}"`);
   if (option.type === "strings") {
     const list = Array.isArray(value) ? value : [value];
     return list.map(String);
@@ -111,7 +116,8 @@ function checkValue(name: string, option: Option, value: unknown, command: AnyCo
       const text = String(value).trim();
       const number = text === "" ? Number.NaN : Number(text);
       const whole = option.type === "integer";
-      if (!Number.isFinite(number) || (whole && !Number.isSafeInteger(number))) throw wrong(whole ? "a whole number" : "a number");
+      if (!Number.isFinite(number) || (whole && !Number.isSafeInteger(number)))
+        throw wrong(whole ? "a whole number" : "a number");
       if (option.minimum !== undefined && option.aboveMinimum === true && !(number > option.minimum))
         throw wrong(`above ${option.minimum}`);
       if (option.minimum !== undefined && !(number >= option.minimum)) throw wrong(`at least ${option.minimum}`);

@@ -6,7 +6,13 @@ import type { Progress } from "./context.js";
 const FRAMES_PER_SECOND = 8;
 
 /** @param from what was done before, by an earlier run: it fills the bar and does not count for the rate */
-export function startBar(stream: NodeJS.WritableStream, label: string, unit: string, total: number | undefined, from: number): Progress {
+export function startBar(
+  stream: NodeJS.WritableStream,
+  label: string,
+  unit: string,
+  total: number | undefined,
+  from: number,
+): Progress {
   const started = performance.now();
   // Loaded here: a help screen has no use for it.
   const cliProgress = createRequire(import.meta.url)("cli-progress") as typeof import("cli-progress");

@@ -1,6 +1,7 @@
 /** `valora pull`: fetches a named model into the cache folder. */
-import type { CommandContext } from "./context.js";
+
 import { defineCommand, PLAIN_COMMON } from "./command.js";
+import type { CommandContext } from "./context.js";
 
 export const pull = defineCommand({
   name: "pull",

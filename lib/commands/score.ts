@@ -1,6 +1,14 @@
 /** `valora score`: log-probabilities of completions, under any number of adapters in one pass. */
 import type { ScoreResult } from "../engine/score.js";
-import { ADAPTER_OPTION, defineCommand, INPUT_OPTION, MODEL_COMMON, MODEL_OPTION, OUTPUT_OPTION, TEMPLATE_OPTION } from "./command.js";
+import {
+  ADAPTER_OPTION,
+  defineCommand,
+  INPUT_OPTION,
+  MODEL_COMMON,
+  MODEL_OPTION,
+  OUTPUT_OPTION,
+  TEMPLATE_OPTION,
+} from "./command.js";
 import { loadAdapters, openFromOptions, parseAdapters } from "./model-options.js";
 import { withResultSink } from "./output.js";
 

@@ -36,7 +36,8 @@ export const tokenize = defineCommand({
         for await (const line of lines) {
           context.signal.throwIfAborted();
           const messages = line.messages ?? (options.chat ? [{ role: "user", content: line.text ?? "" }] : undefined);
-          const text = messages === undefined ? (line.text ?? "") : model.render(messages, options["generation-prompt"]);
+          const text =
+            messages === undefined ? (line.text ?? "") : model.render(messages, options["generation-prompt"]);
           await sink.write(`${JSON.stringify({ id: line.id, tokens: encodeStart(model, text), text })}\n`);
           bar.update(++done);
         }

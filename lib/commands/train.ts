@@ -7,18 +7,45 @@ import { openFromOptions } from "./model-options.js";
 
 const OPTIONS = {
   model: MODEL_OPTION,
-  pairs: { type: "string", placeholder: "FILE", required: true, describe: "preference pairs, JSON Lines (.gz); - is standard input" },
-  output: { type: "string", placeholder: "DIR", required: true, describe: "adapter folder, with metrics.jsonl and manifest.json" },
+  pairs: {
+    type: "string",
+    placeholder: "FILE",
+    required: true,
+    describe: "preference pairs, JSON Lines (.gz); - is standard input",
+  },
+  output: {
+    type: "string",
+    placeholder: "DIR",
+    required: true,
+    describe: "adapter folder, with metrics.jsonl and manifest.json",
+  },
   rank: { type: "integer", placeholder: "R", default: 4, minimum: 1, describe: "LoRA rank" },
-  alpha: { type: "number", placeholder: "X", default: 16, minimum: 0, aboveMinimum: true, describe: "LoRA scale × rank" },
+  alpha: {
+    type: "number",
+    placeholder: "X",
+    default: 16,
+    minimum: 0,
+    aboveMinimum: true,
+    describe: "LoRA scale × rank",
+  },
   targets: { type: "string", placeholder: "LIST", default: "all-linear", describe: "matrices, e.g. q_proj,v_proj" },
   rslora: { type: "boolean", default: false, describe: "scale by alpha / √rank" },
-  loss: { type: "string", choices: ["sigmoid", "ipo", "hinge", "robust", "sft"], default: "sigmoid", describe: "what is minimised" },
+  loss: {
+    type: "string",
+    choices: ["sigmoid", "ipo", "hinge", "robust", "sft"],
+    default: "sigmoid",
+    describe: "what is minimised",
+  },
   "label-smoothing": { type: "number", placeholder: "X", default: 0, describe: "share of labels taken to be wrong" },
   "rpo-alpha": { type: "number", placeholder: "X", default: 0, describe: "weight of a likelihood term on chosen" },
   beta: { type: "number", placeholder: "X", default: 0.1, describe: "strength of the tie to the reference" },
   "learning-rate": { type: "number", placeholder: "X", default: 1e-4, describe: "peak of the schedule" },
-  schedule: { type: "string", choices: ["cosine", "linear", "constant"], default: "cosine", describe: "of the learning rate" },
+  schedule: {
+    type: "string",
+    choices: ["cosine", "linear", "constant"],
+    default: "cosine",
+    describe: "of the learning rate",
+  },
   warmup: { type: "number", placeholder: "X", default: 0.1, describe: "share of the steps, or steps from 1 on" },
   "weight-decay": { type: "number", placeholder: "X", default: 0.01, describe: "decoupled" },
   clip: { type: "number", placeholder: "X", default: 1, describe: "largest gradient norm; 0 is none" },
@@ -26,11 +53,21 @@ const OPTIONS = {
   accumulate: { type: "integer", placeholder: "N", default: 1, describe: "batches of a step" },
   epochs: { type: "integer", placeholder: "N", describe: "passes over the pairs (5)" },
   steps: { type: "integer", placeholder: "N", describe: "optimiser steps, instead of --epochs" },
-  "max-length": { type: "integer", placeholder: "N", default: 1024, describe: "tokens; longer prompts lose their start" },
+  "max-length": {
+    type: "integer",
+    placeholder: "N",
+    default: 1024,
+    describe: "tokens; longer prompts lose their start",
+  },
   shuffle: { type: "boolean", default: true, describe: "keep the order of the file" },
   "share-prompt": { type: "boolean", default: true, describe: "compute each pair's prompt twice" },
   "init-adapter": { type: "string", placeholder: "DIR", describe: "start from this adapter instead of a fresh one" },
-  reference: { type: "string", placeholder: "start|base|DIR", default: "start", describe: "what the loss holds the adapter to" },
+  reference: {
+    type: "string",
+    placeholder: "start|base|DIR",
+    default: "start",
+    describe: "what the loss holds the adapter to",
+  },
   "save-every": { type: "integer", placeholder: "N", describe: "checkpoint every N steps (when stopped)" },
   keep: { type: "integer", placeholder: "K", default: 2, describe: "checkpoints that stay" },
   resume: { type: "boolean", default: false, describe: "go on from the newest checkpoint in --output" },
@@ -172,7 +209,8 @@ class TrainView {
   interrupted(cause: CancelledError): CancelledError {
     const done = this.last?.step ?? this.report?.resumedAt ?? 0;
     const of = this.report === undefined ? "" : ` of ${this.report.steps}`;
-    const next = done > 0 ? `; the checkpoint is in ${this.output} and --resume goes on from it` : "; nothing was trained yet";
+    const next =
+      done > 0 ? `; the checkpoint is in ${this.output} and --resume goes on from it` : "; nothing was trained yet";
     return new CancelledError(`interrupted after step ${done}${of}${next}`, { cause });
   }
 
@@ -186,7 +224,8 @@ function describeReport(report: TrainReport): string {
   const parts = [`${report.used} pairs, ${report.steps} steps`];
   if (report.resumedAt > 0) parts.push(`resumed after step ${report.resumedAt}`);
   if (report.truncated > 0) parts.push(`prompts cut to --max-length: ${report.truncated}`);
-  if (report.leftOut.length > 0) parts.push(`pairs that cannot fit --max-length, left out: ${report.leftOut.length} (first: ${report.leftOut[0]})`);
+  if (report.leftOut.length > 0)
+    parts.push(`pairs that cannot fit --max-length, left out: ${report.leftOut.length} (first: ${report.leftOut[0]})`);
   if (report.evalPairs > 0) parts.push(`${report.evalPairs} held-out pairs`);
   return `training: ${parts.join("; ")}`;
 }

@@ -48,12 +48,11 @@ export function parsePair(value: unknown, what: string): PreferencePair {
  *
  * @throws DataFormatError naming file, line and field, unless such lines are to be skipped
  */
-export async function* readPairs(
-  path: string,
-  options: ItemErrorOptions = {},
-): AsyncGenerator<PreferencePair> {
+export async function* readPairs(path: string, options: ItemErrorOptions = {}): AsyncGenerator<PreferencePair> {
   for await (const { value, line } of readJsonLines(path, options)) {
-    const pair = prepareOrSkip(options, () => parsePair(value, `${path === "-" ? "standard input" : path}, line ${line}`));
+    const pair = prepareOrSkip(options, () =>
+      parsePair(value, `${path === "-" ? "standard input" : path}, line ${line}`),
+    );
     if (pair !== null) yield pair;
   }
 }

@@ -26,7 +26,13 @@ export async function planDemo(model: Model, minutes: number, run: DemoRun): Pro
   if (earlier !== null && earlier.model === modelHash && earlier.minutes === minutes) return earlier;
   const pairsPerSecond = await measureSpeed(model, run);
   const plan = choosePlan(minutes * 60, WORK, pairsPerSecond);
-  const file = { model: modelHash, minutes, plan, pairsPerSecond, expectedSeconds: expectedSeconds(plan, WORK, pairsPerSecond) };
+  const file = {
+    model: modelHash,
+    minutes,
+    plan,
+    pairsPerSecond,
+    expectedSeconds: expectedSeconds(plan, WORK, pairsPerSecond),
+  };
   await writeFileAtomic(path, `${JSON.stringify(file, null, 2)}\n`);
   return file;
 }
@@ -52,7 +58,10 @@ async function measureSpeed(model: Model, run: DemoRun): Promise<number> {
   const pairs = await readSample(INDUCED_TRAITS[0], "train", 2 * BATCH_PAIRS);
   const bar = run.view.progress("measuring speed", "steps", 2);
   await using adapter = await model.createAdapter({ ...ADAPTER, seed: run.seed });
-  const settings = { ...trainingOf(DEMO_PLANS[0]!, run.seed), ...(run.signal === undefined ? {} : { signal: run.signal }) };
+  const settings = {
+    ...trainingOf(DEMO_PLANS[0]!, run.seed),
+    ...(run.signal === undefined ? {} : { signal: run.signal }),
+  };
   const { epochs: _, ...rest } = settings;
   let rate = 0;
   try {

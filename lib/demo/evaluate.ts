@@ -1,6 +1,7 @@
 /** Scores every held-out pair under every adapter in one pass, as evaluation items (items.jsonl). */
-import { encodeResponse, endOfTurn } from "../engine/encode.js";
+
 import type { Adapter } from "../engine/adapter.js";
+import { encodeResponse, endOfTurn } from "../engine/encode.js";
 import type { Model } from "../engine/model.js";
 import { DataFormatError } from "../errors.js";
 import type { PairMargin } from "../metrics/crosstalk.js";
@@ -45,7 +46,11 @@ export async function* evaluateTraits(
   const end = endOfTurn(model);
   const requests = [];
   for (const trait of MEASURED_TRAITS) {
-    for (const { id, prompt = "", chosen = "", rejected = "" } of await readSample(trait, "held-out", plan.heldOutPairs)) {
+    for (const { id, prompt = "", chosen = "", rejected = "" } of await readSample(
+      trait,
+      "held-out",
+      plan.heldOutPairs,
+    )) {
       tasks.set(id, trait);
       requests.push({
         id,
@@ -68,7 +73,15 @@ export async function* evaluateTraits(
         continue;
       }
       const induced = adapter === "base" ? {} : ({ value: adapter, arm: "induce" } as const);
-      const shared = { model: model.name, adapter, ...induced, seed: run.seed, step: adapters[adapter]!.steps, suite: "persona" as const, task: tasks.get(id)! };
+      const shared = {
+        model: model.name,
+        adapter,
+        ...induced,
+        seed: run.seed,
+        step: adapters[adapter]!.steps,
+        suite: "persona" as const,
+        task: tasks.get(id)!,
+      };
       const item = { item: id, cluster: id };
       yield { ...shared, metric: "logprob_matching", ...item, y: matching };
       yield { ...shared, metric: "logprob_not_matching", ...item, y: logprob };
@@ -84,7 +97,8 @@ export function marginsOf(items: Iterable<EvaluationItem>): PairMargin[] {
   const margins: PairMargin[] = [];
   for (const { adapter, task, item, metric, y } of items) {
     if (metric !== "log_margin") continue;
-    if (!Number.isFinite(y)) throw new DataFormatError(`items.jsonl: the margin of ${item} under ${adapter} is no finite number`);
+    if (!Number.isFinite(y))
+      throw new DataFormatError(`items.jsonl: the margin of ${item} under ${adapter} is no finite number`);
     margins.push({ adapter, value: task, pair: item, margin: y });
   }
   return margins;

@@ -50,8 +50,10 @@ export function choosePlan(seconds: number, work: DemoWork, pairsPerSecond: numb
 export function describeCuts(plan: DemoPlan): string[] {
   const whole = DEMO_PLANS[0]!;
   const cuts: string[] = [];
-  if (plan.trainPairs < whole.trainPairs) cuts.push(`${plan.trainPairs} training pairs a trait instead of ${whole.trainPairs}`);
+  if (plan.trainPairs < whole.trainPairs)
+    cuts.push(`${plan.trainPairs} training pairs a trait instead of ${whole.trainPairs}`);
   if (plan.epochs < whole.epochs) cuts.push(`${plan.epochs} epoch instead of ${whole.epochs}`);
-  if (plan.heldOutPairs < whole.heldOutPairs) cuts.push(`${plan.heldOutPairs} held-out pairs a trait instead of ${whole.heldOutPairs}`);
+  if (plan.heldOutPairs < whole.heldOutPairs)
+    cuts.push(`${plan.heldOutPairs} held-out pairs a trait instead of ${whole.heldOutPairs}`);
   return cuts;
 }

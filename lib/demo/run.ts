@@ -47,7 +47,10 @@ export async function runDemo(model: Model, options: DemoOptions): Promise<DemoR
   const run: DemoRun = { output: options.output, seed: options.seed, view: options.view, signal: options.signal };
   const planFile = await planDemo(model, options.minutes, run);
   const cuts = cutsOf(planFile);
-  if (cuts.length > 0) run.view.note(`this machine trains ${planFile.pairsPerSecond.toFixed(1)} pairs/s; cut to stay near ${options.minutes} minutes: ${cuts.join("; ")}`);
+  if (cuts.length > 0)
+    run.view.note(
+      `this machine trains ${planFile.pairsPerSecond.toFixed(1)} pairs/s; cut to stay near ${options.minutes} minutes: ${cuts.join("; ")}`,
+    );
 
   const reused: string[] = [];
   const adapters: Record<string, ScoredAdapter> = { base: { adapter: null, steps: 0 } };
@@ -60,7 +63,13 @@ export async function runDemo(model: Model, options: DemoOptions): Promise<DemoR
     run.view.note(`adapter ${trait}: ${old ? "unchanged, taken from an earlier run" : `${steps} steps`}`);
   }
 
-  const inputs = { model: await model.hash(), device: model.device.kind, adapters: hashes, data: await dataHash(), plan: planFile.plan };
+  const inputs = {
+    model: await model.hash(),
+    device: model.device.kind,
+    adapters: hashes,
+    data: await dataHash(),
+    plan: planFile.plan,
+  };
   const items = await evaluation(model, adapters, inputs, planFile, run, reused);
   const crosstalk = crosstalkMatrix(marginsOf(items), { seed: options.seed });
   const [first] = await readSample(INDUCED_TRAITS[0], "held-out", 1);
@@ -68,7 +77,17 @@ export async function runDemo(model: Model, options: DemoOptions): Promise<DemoR
   const answers = await answer(model, adapters, messages, inputs, run, reused);
   const prompt = typeof messages === "string" ? messages : messages.at(-1)!.content;
   const seconds = (performance.now() - started) / 1000;
-  const report = await writeReport({ model, run, crosstalk, prompt, answers, cuts, planFile, adapterHashes: hashes, seconds });
+  const report = await writeReport({
+    model,
+    run,
+    crosstalk,
+    prompt,
+    answers,
+    cuts,
+    planFile,
+    adapterHashes: hashes,
+    seconds,
+  });
   return { crosstalk, prompt, answers, cuts, reused, report, seconds };
 }
 
@@ -112,19 +131,27 @@ async function answer(
       }),
     );
     if (made.reused) reused.push("answers");
-    return made.lines.map(({ adapter, text, finish }) => ({ adapter, text: `${text ?? ""}${finish === "length" ? " …" : ""}` }));
+    return made.lines.map(({ adapter, text, finish }) => ({
+      adapter,
+      text: `${text ?? ""}${finish === "length" ? " …" : ""}`,
+    }));
   } finally {
     bar.stop();
   }
 }
 
 /** The lines of `path` where it was made from the same inputs and is what was written then; else makes it. */
-async function keep<T>(path: string, inputs: object, make: () => AsyncIterable<T>): Promise<{ lines: T[]; reused: boolean }> {
+async function keep<T>(
+  path: string,
+  inputs: object,
+  make: () => AsyncIterable<T>,
+): Promise<{ lines: T[]; reused: boolean }> {
   const manifest = `${path}.manifest.json`;
   const wanted = createHash("sha256").update(JSON.stringify(inputs)).digest("hex");
   try {
     const saved = JSON.parse(await readFile(manifest, "utf8")) as { inputs: string; sha256: string };
-    if (saved.inputs === wanted && saved.sha256 === (await sha256File(path))) return { lines: await readAll<T>(path), reused: true };
+    if (saved.inputs === wanted && saved.sha256 === (await sha256File(path)))
+      return { lines: await readAll<T>(path), reused: true };
   } catch {
     // Missing or damaged: made again.
   }
@@ -140,7 +167,10 @@ async function keep<T>(path: string, inputs: object, make: () => AsyncIterable<T
     await writer.abort();
     throw error;
   }
-  await writeFileAtomic(manifest, `${JSON.stringify({ inputs: wanted, made_from: inputs, sha256: await sha256File(path) }, null, 2)}\n`);
+  await writeFileAtomic(
+    manifest,
+    `${JSON.stringify({ inputs: wanted, made_from: inputs, sha256: await sha256File(path) }, null, 2)}\n`,
+  );
   return { lines, reused: false };
 }
 

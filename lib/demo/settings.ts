@@ -22,7 +22,12 @@ export function trainingOf(plan: DemoPlan, seed: number): TrainOptions {
 /** The part of a terminal that the demo writes to while it runs. */
 export interface DemoView {
   note(message: string): void;
-  progress(label: string, unit: string, total?: number, from?: number): { update(done: number, detail?: string): void; stop(): void };
+  progress(
+    label: string,
+    unit: string,
+    total?: number,
+    from?: number,
+  ): { update(done: number, detail?: string): void; stop(): void };
 }
 
 /** What a step of the demo needs to know of the run that it is in. */

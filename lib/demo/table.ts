@@ -17,9 +17,27 @@ export function renderCrosstalkTable(crosstalk: Crosstalk): string {
   lines.push("─".repeat(label + COLUMN * crosstalk.measured.length));
   for (const induced of crosstalk.induced) {
     const cells = crosstalk.cells.filter((cell) => cell.induced === induced);
-    lines.push(row(induced, label, cells.map(({ delta }) => `${signed(delta.mean)}${delta.low <= 0 && delta.high >= 0 ? " ?" : ""}`)));
-    lines.push(row("", label, cells.map(({ delta }) => `[${signed(delta.low)}, ${signed(delta.high)}]`)));
-    lines.push(row("", label, cells.map((cell) => `${cell.accuracyBefore.toFixed(2)} → ${cell.accuracyAfter.toFixed(2)}`)));
+    lines.push(
+      row(
+        induced,
+        label,
+        cells.map(({ delta }) => `${signed(delta.mean)}${delta.low <= 0 && delta.high >= 0 ? " ?" : ""}`),
+      ),
+    );
+    lines.push(
+      row(
+        "",
+        label,
+        cells.map(({ delta }) => `[${signed(delta.low)}, ${signed(delta.high)}]`),
+      ),
+    );
+    lines.push(
+      row(
+        "",
+        label,
+        cells.map((cell) => `${cell.accuracyBefore.toFixed(2)} → ${cell.accuracyAfter.toFixed(2)}`),
+      ),
+    );
     lines.push("");
   }
   const n = Math.min(...crosstalk.cells.map((cell) => cell.delta.n));

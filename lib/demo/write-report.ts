@@ -55,7 +55,12 @@ function flatten(cell: Crosstalk["cells"][number]) {
 async function manifestOf({ model, run, planFile, adapterHashes, cuts, seconds }: ReportParts): Promise<object> {
   return {
     command: "demo",
-    options: { minutes: planFile.minutes, plan: planFile.plan, adapter: ADAPTER, training: trainingOf(planFile.plan, run.seed) },
+    options: {
+      minutes: planFile.minutes,
+      plan: planFile.plan,
+      adapter: ADAPTER,
+      training: trainingOf(planFile.plan, run.seed),
+    },
     seed: run.seed,
     model: { name: model.name, sha256: await model.hash() },
     adapters: adapterHashes,
@@ -80,8 +85,14 @@ function pageOf({ model, run, crosstalk, prompt, answers, cuts, planFile, second
       ["model", `${model.name}, ${(model.files.parameters / 1e6).toFixed(0)} million parameters`],
       ["device", `${kind}, ${isa}, ${threads} threads; ${planFile.pairsPerSecond.toFixed(1)} pairs/s in training`],
       ["adapters", `LoRA on all linear layers, rank ${ADAPTER.rank}, alpha ${ADAPTER.alpha}`],
-      ["training", `DPO, beta ${training.beta}, learning rate ${training.learningRate}, ${plan.trainPairs} pairs, ${plan.epochs} epochs, batches of ${training.batchPairs}`],
-      ["pair", `asked “${prompt}”, a statement that matches the trait against one that does not, of nearly the same length`],
+      [
+        "training",
+        `DPO, beta ${training.beta}, learning rate ${training.learningRate}, ${plan.trainPairs} pairs, ${plan.epochs} epochs, batches of ${training.batchPairs}`,
+      ],
+      [
+        "pair",
+        `asked “${prompt}”, a statement that matches the trait against one that does not, of nearly the same length`,
+      ],
       ["seed", `${run.seed}: one training run a trait, so the intervals are over pairs and not over runs`],
       ["time", `${seconds.toFixed(0)} s`],
     ] as [string, string][],

@@ -35,9 +35,7 @@ export function loraScale(rank: number, alpha: number, rslora: boolean): number 
 
 /** Layer by layer, in the order of use: one order everywhere, so that optimiser state fits after a reload. */
 export function sortModules(modules: readonly NativeLoraModule[]): NativeLoraModule[] {
-  return [...modules].sort(
-    (a, b) => a.layer - b.layer || LINEAR_KINDS.indexOf(a.kind) - LINEAR_KINDS.indexOf(b.kind),
-  );
+  return [...modules].sort((a, b) => a.layer - b.layer || LINEAR_KINDS.indexOf(a.kind) - LINEAR_KINDS.indexOf(b.kind));
 }
 
 /** SHA-256 of an adapter's parameters: equal exactly where two adapters compute the same. */

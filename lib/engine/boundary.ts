@@ -29,13 +29,20 @@ export function commonPrefix(a: readonly number[], b: readonly number[]): number
  * encode(context + completion), over all completions of the request, so that their sums compare. Where it
  * is empty the start token stands in front; a text that itself begins with that token already has it.
  */
-export function longestBoundary(context: string, completions: readonly string[], encoder: BoundaryEncoder): BoundaryResult {
+export function longestBoundary(
+  context: string,
+  completions: readonly string[],
+  encoder: BoundaryEncoder,
+): BoundaryResult {
   const alone = encoder.encode(context);
   const joined = completions.map((completion) => encoder.encode(context + completion));
   const start = Math.min(alone.length, ...joined.map((tokens) => commonPrefix(alone, tokens)));
   const spanned = start < alone.length ? ({ boundary: "spanned" } as const) : {};
   if (start > 0) {
-    return { context: alone.slice(0, start), completions: joined.map((tokens) => ({ tokens: tokens.slice(start), ...spanned })) };
+    return {
+      context: alone.slice(0, start),
+      completions: joined.map((tokens) => ({ tokens: tokens.slice(start), ...spanned })),
+    };
   }
   const first = encoder.startToken();
   return {
@@ -53,7 +60,11 @@ const TRAILING_SPACES = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\
  * tokens. Where the harness raises an error - no token left of the completion, or of a context of
  * spaces only - the completion counts as empty.
  */
-export function harnessBoundary(context: string, completions: readonly string[], encoder: BoundaryEncoder): BoundaryResult {
+export function harnessBoundary(
+  context: string,
+  completions: readonly string[],
+  encoder: BoundaryEncoder,
+): BoundaryResult {
   if (context === "") {
     const first = encoder.startToken();
     return {

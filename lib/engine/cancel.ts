@@ -1,6 +1,6 @@
 /** Ties an AbortSignal to the native cancel flag for the length of one call, and names what fails in it. */
 import { CancelledError, fromNative, ValoraError } from "../errors.js";
-import { native, type NativeCancel } from "../native.js";
+import { type NativeCancel, native } from "../native.js";
 
 /** Throws the signal's reason where that is one of our errors, else CancelledError, if it has been aborted. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {

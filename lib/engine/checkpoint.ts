@@ -121,7 +121,13 @@ export async function newestCheckpoint(output: string, identity: RunIdentity): P
 async function readState(dir: string, step: number): Promise<StateFile | null> {
   try {
     const state = JSON.parse(await readFile(join(dir, "state.json"), "utf8")) as StateFile;
-    if (state.format !== 1 || state.step !== step || typeof state.identity.settings !== "object" || state.identity.settings === null) return null;
+    if (
+      state.format !== 1 ||
+      state.step !== step ||
+      typeof state.identity.settings !== "object" ||
+      state.identity.settings === null
+    )
+      return null;
     for (const name of FILES) {
       if ((await sha256File(join(dir, name))) !== state.files[name]) return null;
     }

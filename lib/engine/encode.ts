@@ -103,7 +103,9 @@ export function stopTokens(model: TextModel): number[] {
 export function encodeResponse(model: TextModel, text: string, end: number | null): number[] {
   const tokenizer = requireTokenizer(model);
   if (end === null) {
-    throw new UsageError("this tokenizer has no end token for a response to end with; give chosen_tokens and rejected_tokens");
+    throw new UsageError(
+      "this tokenizer has no end token for a response to end with; give chosen_tokens and rejected_tokens",
+    );
   }
   const mark = tokenizer.decode([end]);
   let body = text;

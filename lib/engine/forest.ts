@@ -53,9 +53,7 @@ export function contextTree(context: ArrayLike<number>, continuations: ArrayLike
     for (let index = 0; index < length; index++) {
       const token = continuation[index]!;
       targets.push(
-        index === 0
-          ? { span: 0, offset: context.length - 1, token }
-          : { span: spans.length, offset: index - 1, token },
+        index === 0 ? { span: 0, offset: context.length - 1, token } : { span: spans.length, offset: index - 1, token },
       );
     }
     if (length > 1) spans.push({ parent: 0, tokens: Array.prototype.slice.call(continuation, 0, length - 1) });

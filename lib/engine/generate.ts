@@ -130,7 +130,8 @@ export async function* generateAll(
 function checkSettings(options: GenerateOptions): Settings {
   const { maxNewTokens = 128, temperature = 0, topP = 1, topK = 0, samples = 1, seed = 0 } = options;
   const whole = (value: number, least: number) => Number.isSafeInteger(value) && value >= least;
-  if (!whole(maxNewTokens, 1)) throw new UsageError(`max-new-tokens ${maxNewTokens}: give a whole number of at least 1`);
+  if (!whole(maxNewTokens, 1))
+    throw new UsageError(`max-new-tokens ${maxNewTokens}: give a whole number of at least 1`);
   if (!(temperature >= 0 && Number.isFinite(temperature))) {
     throw new UsageError(`temperature ${temperature}: give a number of at least 0`);
   }

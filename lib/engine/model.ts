@@ -86,7 +86,10 @@ export class Model implements AsyncDisposable {
    * Log-probabilities of completions, with any number of adapters in one pass. Results come adapter by
    * adapter, within one in the order of the requests and their completions.
    */
-  score(requests: Iterable<ScoreRequest> | AsyncIterable<ScoreRequest>, options: ScoreOptions = {}): AsyncGenerator<ScoreResult> {
+  score(
+    requests: Iterable<ScoreRequest> | AsyncIterable<ScoreRequest>,
+    options: ScoreOptions = {},
+  ): AsyncGenerator<ScoreResult> {
     this.assertUsable();
     return scoreAll(this, requests, options);
   }

@@ -38,7 +38,9 @@ export async function openText(nameOrPath: string, chatTemplate?: string): Promi
   const tokenizer = definition === null ? null : naming(files.path, () => createTokenizer(definition));
   const source = chatTemplate === undefined ? files.chatTemplate : await loadChatTemplate(chatTemplate);
   const template =
-    source === null ? null : naming(chatTemplate ?? files.path, () => ChatTemplate.parse(source, { bosToken, eosToken }));
+    source === null
+      ? null
+      : naming(chatTemplate ?? files.path, () => ChatTemplate.parse(source, { bosToken, eosToken }));
   return new ModelText(files, tokenizer, template);
 }
 

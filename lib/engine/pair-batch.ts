@@ -1,6 +1,17 @@
 /** Preference pairs as forests: prompt → {chosen, rejected}, in micro-batches that keep the order of the pairs. */
 import type { NativePairs } from "../native.js";
-import { contextTree, groupByRows, jobShape, packForest, type Planner, rowBudget, splitToFit, type Tree, treeRows, AIMED_ROWS } from "./forest.js";
+import {
+  AIMED_ROWS,
+  contextTree,
+  groupByRows,
+  jobShape,
+  type Planner,
+  packForest,
+  rowBudget,
+  splitToFit,
+  type Tree,
+  treeRows,
+} from "./forest.js";
 import type { TokenizedPair } from "./tokenize-pairs.js";
 
 /** The trees of a pair: one with a shared prompt, else one a response. Targets: chosen's, then rejected's. */

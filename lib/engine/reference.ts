@@ -67,7 +67,8 @@ async function readCached(path: string, key: string, pairs: number): Promise<Flo
   try {
     const file = JSON.parse(await readFile(path, "utf8")) as Partial<CacheFile>;
     const { logprobs } = file;
-    if (file.key !== key || file.pairs !== pairs || !Array.isArray(logprobs) || logprobs.length !== 2 * pairs) return null;
+    if (file.key !== key || file.pairs !== pairs || !Array.isArray(logprobs) || logprobs.length !== 2 * pairs)
+      return null;
     return logprobs.every(Number.isFinite) ? Float64Array.from(logprobs) : null;
   } catch {
     return null; // missing or damaged: computed again and replaced

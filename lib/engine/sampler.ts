@@ -46,9 +46,7 @@ export class Sampler {
   private orderOf(epoch: number): Uint32Array {
     const { count, shuffle, seed } = this.options;
     if (this.cached?.epoch !== epoch) {
-      const order = shuffle
-        ? epochOrder(count, seed, epoch)
-        : Uint32Array.from({ length: count }, (_, index) => index);
+      const order = shuffle ? epochOrder(count, seed, epoch) : Uint32Array.from({ length: count }, (_, index) => index);
       this.cached = { epoch, order };
     }
     return this.cached.order;

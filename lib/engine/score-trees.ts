@@ -22,7 +22,11 @@ export interface TreeScores {
   greedy: Uint8Array;
 }
 
-export async function scoreTrees(model: Model, trees: readonly Tree[], options: ScoreTreesOptions): Promise<TreeScores> {
+export async function scoreTrees(
+  model: Model,
+  trees: readonly Tree[],
+  options: ScoreTreesOptions,
+): Promise<TreeScores> {
   const total = trees.reduce((sum, tree) => sum + tree.targets.length, 0);
   const scores: TreeScores = { logprobs: new Float64Array(total), greedy: new Uint8Array(total) };
   const indexed = trees.map((tree, index) => ({ tree, index }));
@@ -32,7 +36,11 @@ export async function scoreTrees(model: Model, trees: readonly Tree[], options: 
     const batches = splitToFit(
       group,
       model.planner,
-      (part) => jobShape("score", part.map(({ tree }) => tree)),
+      (part) =>
+        jobShape(
+          "score",
+          part.map(({ tree }) => tree),
+        ),
       ({ index }) => options.nameOf(index),
       options.remedy,
     );

@@ -67,7 +67,8 @@ export async function tokenizePairs(
   for await (const value of pairs) {
     report.pairs++;
     const pair = tokenizePair(model, parsePair(value, `pair ${report.pairs}`), end);
-    for (const tokens of [pair.prompt, pair.chosen, pair.rejected]) checkTokens(tokens, vocabulary, `pair "${pair.id}"`);
+    for (const tokens of [pair.prompt, pair.chosen, pair.rejected])
+      checkTokens(tokens, vocabulary, `pair "${pair.id}"`);
     const { tokenizer } = model;
     const keepFirst = tokenizer !== null && tokenizer.addBos && pair.prompt[0] === tokenizer.bosId;
     const fitting = truncatePair(pair, maxLength, keepFirst);

@@ -90,7 +90,10 @@ export async function isFinished(folder: TrainFolder, identity: RunIdentity): Pr
   const manifest = await readManifest(folder.manifest);
   if (manifest === null) return false;
   const run = manifest.run as Partial<RunIdentity> | undefined;
-  const difference = typeof run?.settings !== "object" || run.settings === null ? "its manifest is not of a training run" : describeDifference(run as RunIdentity, identity);
+  const difference =
+    typeof run?.settings !== "object" || run.settings === null
+      ? "its manifest is not of a training run"
+      : describeDifference(run as RunIdentity, identity);
   if (difference !== null) {
     throw new UsageError(`output ${folder.path} holds another run: ${difference}; choose another folder`);
   }

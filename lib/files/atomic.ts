@@ -45,7 +45,8 @@ export async function createAtomicWriter(path: string): Promise<AtomicWriter> {
   let buffered: Uint8Array[] = [];
   let bufferedBytes = 0;
   const requireOpen = (): FileHandle => {
-    if (file === null) throw new FileError(`${path} has been committed or given up, so nothing more can be written to it`);
+    if (file === null)
+      throw new FileError(`${path} has been committed or given up, so nothing more can be written to it`);
     return file;
   };
   const flush = async (): Promise<void> => {

@@ -29,7 +29,10 @@ export async function sha256File(path: string, options: Sha256FileOptions = {}):
     if (known !== undefined) return known;
     const hash = createHash("sha256");
     let done = 0;
-    const stream = createReadStream(path, { highWaterMark: 1 << 20, ...(options.signal && { signal: options.signal }) });
+    const stream = createReadStream(path, {
+      highWaterMark: 1 << 20,
+      ...(options.signal && { signal: options.signal }),
+    });
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       hash.update(chunk);
       done += chunk.length;

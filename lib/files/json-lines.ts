@@ -99,7 +99,8 @@ async function* readLines(path: string, where: string): AsyncGenerator<Buffer> {
 
 /** The bytes of `path`, decompressed where they are gzip. */
 async function* readBytes(path: string, where: string): AsyncGenerator<Buffer> {
-  const source: NodeJS.ReadableStream = path === "-" ? process.stdin : createReadStream(path, { highWaterMark: 1 << 18 });
+  const source: NodeJS.ReadableStream =
+    path === "-" ? process.stdin : createReadStream(path, { highWaterMark: 1 << 18 });
   const raw = source[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   try {
     // Two bytes decide; a pipe may bring them one by one.
@@ -133,7 +134,8 @@ async function* gunzip(head: Buffer, rest: AsyncIterator<Buffer>): AsyncGenerato
   const feed = (async () => {
     let next: IteratorResult<Buffer> = { done: false, value: head };
     for (; !next.done && !unzip.destroyed; next = await rest.next()) {
-      if (!unzip.write(next.value)) await new Promise<void>((resolve) => unzip.once("drain", resolve).once("close", resolve));
+      if (!unzip.write(next.value))
+        await new Promise<void>((resolve) => unzip.once("drain", resolve).once("close", resolve));
     }
     unzip.end();
   })();

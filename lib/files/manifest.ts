@@ -50,5 +50,7 @@ export async function readManifest(path: string): Promise<Manifest | null> {
   }
   const parsed = manifestSchema.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new DataFormatError(`${path} is no manifest: ${describeIssue(parsed.error)}; remove it to make the artefact again`);
+  throw new DataFormatError(
+    `${path} is no manifest: ${describeIssue(parsed.error)}; remove it to make the artefact again`,
+  );
 }

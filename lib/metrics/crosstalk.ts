@@ -63,7 +63,9 @@ export function crosstalkMatrix(margins: readonly PairMargin[], options: Crossta
       const before = base.get(value)!;
       const after = table.get(adapter)!.get(value);
       if (after === undefined || after.size !== before.size)
-        throw new RangeError(`${adapter} has ${after?.size ?? 0} pairs of ${value}, the untrained model ${before.size}`);
+        throw new RangeError(
+          `${adapter} has ${after?.size ?? 0} pairs of ${value}, the untrained model ${before.size}`,
+        );
       const changes: number[] = [];
       const corrected: number[] = [];
       for (const [pair, margin] of before) {

@@ -113,7 +113,9 @@ export async function readGgufHeader(path: string): Promise<GgufHeader> {
       } catch (error) {
         if (!(error instanceof PastEnd) || bytes.length < Math.min(wanted, size, MAX_HEADER_BYTES)) throw error;
         if (bytes.length >= MAX_HEADER_BYTES) {
-          throw new ModelFormatError(`${path}: the header is longer than ${MAX_HEADER_BYTES / 2 ** 20} MiB; is the file damaged?`);
+          throw new ModelFormatError(
+            `${path}: the header is longer than ${MAX_HEADER_BYTES / 2 ** 20} MiB; is the file damaged?`,
+          );
         }
         if (bytes.length >= size) throw error;
       }
@@ -157,7 +159,11 @@ export function parseGgufHeader(bytes: Buffer, fileSize: number, path: string): 
   reader.skip(4);
   const version = reader.uint32();
   if (version !== 2 && version !== 3) {
-    fail(version === 1 || version > 0xffff ? `version ${version} (1, or big-endian) is not read` : `version ${version} is unknown`);
+    fail(
+      version === 1 || version > 0xffff
+        ? `version ${version} (1, or big-endian) is not read`
+        : `version ${version} is unknown`,
+    );
   }
   // A tensor takes at least 24 bytes (name length, axes, type, offset), a metadata entry 13.
   const tensorCount = reader.count(24, "tensors");
@@ -329,7 +335,10 @@ class HeaderReader {
 }
 
 /** GGUF's value types by number; booleans come as bytes, strings and arrays of arrays are not here. */
-const ARRAY_KINDS: Record<number, { BYTES_PER_ELEMENT: number; new (buffer: ArrayBuffer, offset: number, length: number): GgufNumberArray }> = {
+const ARRAY_KINDS: Record<
+  number,
+  { BYTES_PER_ELEMENT: number; new (buffer: ArrayBuffer, offset: number, length: number): GgufNumberArray }
+> = {
   0: Uint8Array,
   1: Int8Array,
   2: Uint16Array,

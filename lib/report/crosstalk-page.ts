@@ -113,7 +113,9 @@ function renderTable(crosstalk: Crosstalk): Html {
 <thead><tr><th scope="col">induced</th><th scope="col">measured</th><th scope="col" class="n">change, nats</th><th scope="col" class="n">95 % interval</th><th scope="col" class="n">accuracy before</th><th scope="col" class="n">after</th><th scope="col" class="n">change [95 %]</th><th scope="col" class="n">pairs</th></tr></thead>
 <tbody>
 ${crosstalk.cells.map(
-  (cell) => html`<tr${cell.induced === cell.measured ? html` class="own"` : null}><th scope="row">${cell.induced}</th><td>${cell.measured}</td><td class="n">${signed(cell.delta.mean)}</td><td class="n">${signed(cell.delta.low)} … ${signed(cell.delta.high)}</td><td class="n">${cell.accuracyBefore.toFixed(2)}</td><td class="n">${cell.accuracyAfter.toFixed(2)}</td><td class="n">${share(cell.accuracyDelta.mean)} [${share(cell.accuracyDelta.low)}, ${share(cell.accuracyDelta.high)}]</td><td class="n">${cell.delta.n}</td></tr>
+  (
+    cell,
+  ) => html`<tr${cell.induced === cell.measured ? html` class="own"` : null}><th scope="row">${cell.induced}</th><td>${cell.measured}</td><td class="n">${signed(cell.delta.mean)}</td><td class="n">${signed(cell.delta.low)} … ${signed(cell.delta.high)}</td><td class="n">${cell.accuracyBefore.toFixed(2)}</td><td class="n">${cell.accuracyAfter.toFixed(2)}</td><td class="n">${share(cell.accuracyDelta.mean)} [${share(cell.accuracyDelta.low)}, ${share(cell.accuracyDelta.high)}]</td><td class="n">${cell.delta.n}</td></tr>
 `,
 )}
 </tbody>

@@ -2,7 +2,7 @@
  * A matrix as an SVG picture: one coloured cell a number, its interval beneath, a legend of what each colour spans. The
  * picture scales with the page and takes its colours from the page's custom properties (palette.ts), light or dark.
  */
-import { Html, html } from "./html.js";
+import { type Html, html } from "./html.js";
 import { STEPS_A_SIDE, stepOf, stepRange } from "./palette.js";
 
 export interface HeatMapCell {
@@ -47,7 +47,13 @@ ${map.rows.map((label, row) => rowLabel(label, HEADER_HEIGHT + (row + 0.5) * CEL
 ${map.cells.map((cell, index) => {
   const row = Math.floor(index / map.columns.length);
   const column = index % map.columns.length;
-  return drawCell(cell, map.rows[row] === map.columns[column], LABEL_WIDTH + column * CELL_WIDTH, HEADER_HEIGHT + row * CELL_HEIGHT, limit);
+  return drawCell(
+    cell,
+    map.rows[row] === map.columns[column],
+    LABEL_WIDTH + column * CELL_WIDTH,
+    HEADER_HEIGHT + row * CELL_HEIGHT,
+    limit,
+  );
 })}
 ${drawLegend(limit, map.unit, HEADER_HEIGHT + map.rows.length * CELL_HEIGHT, width)}
 </svg>`;
@@ -84,7 +90,12 @@ ${Array.from({ length: count }, (_, index) => {
   const step = index - STEPS_A_SIDE;
   const [low, high] = stepRange(Math.abs(step), limit);
   const sign = step < 0 ? "−" : "+";
-  const text = step === 0 ? `±${plain(high)}` : step === STEPS_A_SIDE || step === -STEPS_A_SIDE ? `${sign}${plain(limit)}` : `${sign}${plain((low + high) / 2)}`;
+  const text =
+    step === 0
+      ? `±${plain(high)}`
+      : step === STEPS_A_SIDE || step === -STEPS_A_SIDE
+        ? `${sign}${plain(limit)}`
+        : `${sign}${plain((low + high) / 2)}`;
   const x = LABEL_WIDTH + GAP + index * box;
   return html`<rect class="step-${index}" x="${x}" y="${y + 20}" width="${box - 2}" height="16" rx="2"/><text class="tick" x="${x + box / 2 - 1}" y="${y + 51}">${text}</text>`;
 })}

@@ -29,7 +29,9 @@ function toMarkup(value: HtmlValue): string {
 
 /** html`<p title="${hostile}">${hostile}</p>`; attributes have to be quoted, and script and style hold no values. */
 export function html(parts: TemplateStringsArray, ...values: HtmlValue[]): Html {
-  return new Html(parts.reduce((markup, part, index) => markup + part + (index < values.length ? toMarkup(values[index]) : ""), ""));
+  return new Html(
+    parts.reduce((markup, part, index) => markup + part + (index < values.length ? toMarkup(values[index]) : ""), ""),
+  );
 }
 
 export interface PageOptions {

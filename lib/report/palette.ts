@@ -32,7 +32,19 @@ export const LIGHT: Theme = {
   accent: "#1b5fa7",
   steps: swatches(
     ["#1c1d1f", "#ffffff"],
-    ["#7d3a04", "#b2560a", "#f0a65c", "#f8cd9f", "#fdeada", "#f2f2f0", "#e0ecf8", "#b5d2ee", "#80b1e0", "#2f74b8", "#124f8c"],
+    [
+      "#7d3a04",
+      "#b2560a",
+      "#f0a65c",
+      "#f8cd9f",
+      "#fdeada",
+      "#f2f2f0",
+      "#e0ecf8",
+      "#b5d2ee",
+      "#80b1e0",
+      "#2f74b8",
+      "#124f8c",
+    ],
     3,
   ),
 };
@@ -45,7 +57,19 @@ export const DARK: Theme = {
   accent: "#8cc0f2",
   steps: swatches(
     ["#ffffff", "#15171a"],
-    ["#f7c78d", "#e29a4a", "#8f5212", "#633c14", "#3d2b1a", "#272a2f", "#1c3147", "#1e496f", "#27659c", "#5f9fd9", "#a6cff2"],
+    [
+      "#f7c78d",
+      "#e29a4a",
+      "#8f5212",
+      "#633c14",
+      "#3d2b1a",
+      "#272a2f",
+      "#1c3147",
+      "#1e496f",
+      "#27659c",
+      "#5f9fd9",
+      "#a6cff2",
+    ],
     3,
   ),
 };
@@ -87,4 +111,7 @@ export function themeVariables(theme: Theme): string {
 }
 
 /** Rules that paint `.step-k` and `.ink-k` by those properties. */
-export const STEP_RULES = Array.from({ length: 2 * STEPS_A_SIDE + 1 }, (_, index) => `.step-${index}{fill:var(--step-${index})}.ink-${index}{fill:var(--ink-${index})}`).join("");
+export const STEP_RULES = Array.from(
+  { length: 2 * STEPS_A_SIDE + 1 },
+  (_, index) => `.step-${index}{fill:var(--step-${index})}.ink-${index}{fill:var(--ink-${index})}`,
+).join("");

@@ -221,7 +221,12 @@ void EngineThread::ring() {
 void EngineThread::on_ring(Napi::Env env, Napi::Function, Doorbell* doorbell, void*) {
   // Without an environment (it is ending) or an engine there is nobody to tell.
   if (static_cast<napi_env>(env) == nullptr || doorbell->engine == nullptr) return;
-  doorbell->engine->drain(env);
+  try {
+    doorbell->engine->drain(env);
+  } catch (const Napi::Error&) {
+    // A worker that is being terminated runs no JavaScript any more, not even to settle a promise;
+    // its environment's end follows.
+  }
 }
 
 void EngineThread::drain(Napi::Env env) {

@@ -1,4 +1,5 @@
-// Context: what an operation runs with - the backend's table, the arena, the threads, the cancel flag.
+// Context: what an operation runs with - the backend's table, the arena, the threads, the cancel
+// flag.
 #pragma once
 
 #include <atomic>
@@ -26,8 +27,8 @@ struct Context {
   }
 };
 
-// body(index, worker) for every index in [0, count) over the context's threads. The lambda's type is
-// local to its file, so per-instruction-set files share no code through this template.
+// body(index, worker) for every index in [0, count) over the context's threads. The lambda's type
+// is local to its file, so per-instruction-set files share no code through this template.
 template <typename Body>
 void parallel_for(const Context& context, int64_t count, const Body& body) {
   if (count <= 0) return;
@@ -37,9 +38,7 @@ void parallel_for(const Context& context, int64_t count, const Body& body) {
   }
   context.pool->run(
       count,
-      [](void* arg, int64_t index, int worker) {
-        (*static_cast<const Body*>(arg))(index, worker);
-      },
+      [](void* arg, int64_t index, int worker) { (*static_cast<const Body*>(arg))(index, worker); },
       const_cast<Body*>(&body));
 }
 

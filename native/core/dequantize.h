@@ -9,9 +9,9 @@
 namespace valora {
 
 struct DtypeInfo {
-  const char* name;      // as GGUF writes it: "Q4_1"
-  int64_t block_size;    // numbers a block holds
-  int64_t block_bytes;   // bytes a block takes
+  const char* name;     // as GGUF writes it: "Q4_1"
+  int64_t block_size;   // numbers a block holds
+  int64_t block_bytes;  // bytes a block takes
 };
 
 const DtypeInfo& dtype_info(Dtype dtype);

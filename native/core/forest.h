@@ -45,8 +45,8 @@ class Forest {
   const std::vector<Span>& spans() const { return input_.spans; }
   const std::vector<int32_t>& adapters() const { return input_.adapters; }
   const std::vector<Target>& targets() const { return input_.targets; }
-  const std::vector<int32_t>& positions() const { return positions_; }        // [N]
-  const std::vector<int32_t>& tree_begins() const { return tree_begins_; }    // [B+1] rows
+  const std::vector<int32_t>& positions() const { return positions_; }      // [N]
+  const std::vector<int32_t>& tree_begins() const { return tree_begins_; }  // [B+1] rows
   // The distinct rows that have targets, ascending, and for each target its index among them.
   const std::vector<int32_t>& target_rows() const { return target_rows_; }
   const std::vector<int32_t>& target_index() const { return target_index_; }

@@ -1,5 +1,5 @@
-// MappedFile: a file's bytes, read-only, without reading them. Safe against a file that does not hold
-// what its header promised: every range is checked against the real size first.
+// MappedFile: a file's bytes, read-only, without reading them. Safe against a file that does not
+// hold what its header promised: every range is checked against the real size first.
 #pragma once
 
 #include <cstdint>

@@ -295,9 +295,8 @@ void attention_forward(View o, View lse, View q, View k, View v, const PathsView
   check.shape("o", o, q.rows, q.cols);
   check.shape("lse", lse, q.rows, shape.heads);
   if (q.empty()) return;
-  context.ops->attention_forward(
-      o, lse, q, k, v, paths, shape,
-      ScopedScratch(context, attention_forward_scratch(shape)), context);
+  context.ops->attention_forward(o, lse, q, k, v, paths, shape,
+                                 ScopedScratch(context, attention_forward_scratch(shape)), context);
 }
 
 void attention_backward(View dq, View dk, View dv, View d_o, View o, View lse, View q, View k,
@@ -312,9 +311,9 @@ void attention_backward(View dq, View dk, View dv, View d_o, View o, View lse, V
   check.shape("dk", dk, k.rows, k.cols);
   check.shape("dv", dv, k.rows, k.cols);
   if (k.empty()) return;
-  context.ops->attention_backward(
-      dq, dk, dv, d_o, o, lse, q, k, v, paths, shape,
-      ScopedScratch(context, attention_backward_scratch(shape)), context);
+  context.ops->attention_backward(dq, dk, dv, d_o, o, lse, q, k, v, paths, shape,
+                                  ScopedScratch(context, attention_backward_scratch(shape)),
+                                  context);
 }
 
 void swiglu_forward(View h, View gate, View up, const Context& context) {
@@ -344,9 +343,8 @@ void head_forward(const HeadResult& result, View expected, View x, const Weight&
   if (!expected.empty()) check.shape("expected", expected, x.rows, w.cols());
   check.targets(targets, target_count, x.rows, w.rows());
   if (x.empty()) return;
-  context.ops->head_forward(
-      result, expected, x, w, targets, target_count,
-      ScopedScratch(context, head_forward_scratch(x.rows)), context);
+  context.ops->head_forward(result, expected, x, w, targets, target_count,
+                            ScopedScratch(context, head_forward_scratch(x.rows)), context);
 }
 
 void head_backward(View dx, View expected, const Weight& w, const HeadTarget* targets,

@@ -1,16 +1,18 @@
 // ops.h: the one table of operations. A backend is a value of type Ops; the functions in namespace
-// `ops` check shapes once, take scratch from the arena, and dispatch. native/reference/ defines what
-// each means, with plain loops; every other backend is judged against it.
+// `ops` check shapes once, take scratch from the arena, and dispatch. native/reference/ defines
+// what each means, with plain loops; every other backend is judged against it.
 //
 // Axes: N rows of the batch, B trees, C channels, H query heads, K key/value heads, D head width,
 // F feed-forward width, V vocabulary, R LoRA rank, O and I a matrix's outputs and inputs.
 //
 // The summation rule (design promise 2), which every backend on the CPU follows to the bit:
-//  * a matrix product's output element is one float32 chain, acc <- fma(a_k, b_k, acc), k ascending,
+//  * a matrix product's output element is one float32 chain, acc <- fma(a_k, b_k, acc), k
+//  ascending,
 //    from acc = 0; what is added to it (bias, LoRA term, what was there) is added afterwards;
 //  * attention visits keys in path order, in blocks of 64 aligned to the path position, with the
 //    running maximum and sum updated once a block;
-//  * sums over a row (norms, the softmax normaliser of a block) use kLanes = 16 partial sums, element i
+//  * sums over a row (norms, the softmax normaliser of a block) use kLanes = 16 partial sums,
+//  element i
 //    in lane i % 16 in ascending order, then folded 8, 4, 2, 1: lane l += lane l + half;
 //  * exp is core/scalar_math.h's, on every instruction set.
 // So a row's result does not depend on what else is in the batch, on its place, or on the threads.
@@ -33,8 +35,8 @@ inline constexpr int kHeadChunk = 512;  // vocabulary entries the head looks at 
 // Whether an operation replaces what its output holds or adds its (completed) result to it.
 enum class Write { kOverwrite, kAdd };
 
-// One low-rank term for rows [begin, begin+count) of the batch: y += scale * (x A^T) B^T, with A [R, I]
-// and B [O, R] (PEFT's layout).
+// One low-rank term for rows [begin, begin+count) of the batch: y += scale * (x A^T) B^T, with A
+// [R, I] and B [O, R] (PEFT's layout).
 struct LoraRows {
   int64_t begin = 0;
   int64_t count = 0;
@@ -88,7 +90,7 @@ struct AttentionShape {
 };
 
 struct HeadTarget {
-  int32_t row;    // among the head's input rows
+  int32_t row;  // among the head's input rows
   int32_t token;
 };
 
@@ -115,8 +117,8 @@ struct SampleParameters {
   float top_p;        // 1 = all
 };
 
-// Memory for an operation's temporary needs, 64-byte aligned and not cleared, taken by ops.cc with the
-// sizes of core/scratch.h: a part for each worker and a part that all of them share.
+// Memory for an operation's temporary needs, 64-byte aligned and not cleared, taken by ops.cc with
+// the sizes of core/scratch.h: a part for each worker and a part that all of them share.
 struct Scratch {
   uint8_t* data = nullptr;
   size_t bytes_per_worker = 0;
@@ -135,33 +137,35 @@ struct Ops {
   // y[N, C] = row ids[n] of table[V, C].
   void (*embed_forward)(View y, const Weight& table, const int32_t* ids, const Context&);
 
-  // y = x / sqrt(mean(x^2) + eps) * weight, over groups of weight.cols neighbours of a row: the whole
-  // row (Llama), the whole of q or k (OLMo-2), or one head (Qwen3). weight [1, group].
+  // y = x / sqrt(mean(x^2) + eps) * weight, over groups of weight.cols neighbours of a row: the
+  // whole row (Llama), the whole of q or k (OLMo-2), or one head (Qwen3). weight [1, group].
   void (*rmsnorm_forward)(View y, View x, View weight, float eps, const Context&);
   // dx += or = the gradient by x.
   void (*rmsnorm_backward)(View dx, View dy, View x, View weight, float eps, Write, const Context&);
 
-  // y[N, O] = x[N, I] W^T + bias + LoRA. bias [1, O] or empty. t [N, max_rank] receives x A^T of the
-  // rows that have a LoRA term (other rows, and columns past a group's rank, are set to 0); empty
-  // when lora is.
+  // y[N, O] = x[N, I] W^T + bias + LoRA. bias [1, O] or empty. t [N, max_rank] receives x A^T of
+  // the rows that have a LoRA term (other rows, and columns past a group's rank, are set to 0);
+  // empty when lora is.
   void (*linear_forward)(View y, View t, View x, const Weight& w, View bias, const LoraView& lora,
                          const Scratch&, const Context&);
-  // dx[N, I] = or += dy W + dt A, with dt[N, max_rank] = scale * dy B, which is written as t is above.
-  // With an empty dx only dt is computed: nothing needs the gradient by the first layer's input.
+  // dx[N, I] = or += dy W + dt A, with dt[N, max_rank] = scale * dy B, which is written as t is
+  // above. With an empty dx only dt is computed: nothing needs the gradient by the first layer's
+  // input.
   void (*linear_backward)(View dx, View dt, View dy, const Weight& w, const LoraView& lora, Write,
                           const Scratch&, const Context&);
-  // For each tree in order: da[R, I] += sum over the tree's rows of dt^T x, db[O, R] += scale * sum of dy^T t;
-  // each tree's sum is one chain in row order, then added. da or db may be empty.
+  // For each tree in order: da[R, I] += sum over the tree's rows of dt^T x, db[O, R] += scale * sum
+  // of dy^T t; each tree's sum is one chain in row order, then added. da or db may be empty.
   void (*lora_gradient)(View da, View db, View dy, View x, View t, View dt, float scale,
                         const RowRange* trees, int64_t tree_count, const Scratch&, const Context&);
 
-  // Rotates each head's halves, (a, b) -> (a cos - b sin, b cos + a sin), by the angles of the row's position;
-  // x [N, heads*D], table [positions, D]: D/2 cosines, then D/2 sines. direction -1 is the backward.
+  // Rotates each head's halves, (a, b) -> (a cos - b sin, b cos + a sin), by the angles of the
+  // row's position; x [N, heads*D], table [positions, D]: D/2 cosines, then D/2 sines. direction -1
+  // is the backward.
   void (*rope)(View x, View table, const int32_t* positions, int64_t head_dim, int direction,
                const Context&);
 
-  // o[Nq, H*D] = softmax(scale q k^T) v along paths; lse [Nq, H] = maximum + log of the sum (natural log).
-  // k, v [key rows, K*D].
+  // o[Nq, H*D] = softmax(scale q k^T) v along paths; lse [Nq, H] = maximum + log of the sum
+  // (natural log). k, v [key rows, K*D].
   void (*attention_forward)(View o, View lse, View q, View k, View v, const PathsView&,
                             const AttentionShape&, const Scratch&, const Context&);
   // dq [Nq, H*D] and dk, dv [key rows, K*D] are overwritten (rows no query sees become 0).
@@ -174,21 +178,21 @@ struct Ops {
   // dgate and dup may be the same memory as gate and up.
   void (*swiglu_backward)(View dgate, View dup, View dh, View gate, View up, const Context&);
 
-  // One pass over the vocabulary in chunks of kHeadChunk for x [rows, C] and W [V, C]. expected [rows, C],
-  // unless empty, receives sum over the vocabulary of p * W (kept by online rescaling).
+  // One pass over the vocabulary in chunks of kHeadChunk for x [rows, C] and W [V, C]. expected
+  // [rows, C], unless empty, receives sum over the vocabulary of p * W (kept by online rescaling).
   void (*head_forward)(const HeadResult& result, View expected, View x, const Weight& w,
                        const HeadTarget* targets, int64_t target_count, const Scratch&,
                        const Context&);
-  // dx[row] = sum over the row's targets, in order, of coefficient * (W[token] - expected[row]); rows
-  // without targets become 0.
+  // dx[row] = sum over the row's targets, in order, of coefficient * (W[token] - expected[row]);
+  // rows without targets become 0.
   void (*head_backward)(View dx, View expected, const Weight& w, const HeadTarget* targets,
                         const float* coefficients, int64_t target_count, const Context&);
-  // tokens[rows], and the log-probability of each (temperature 1, all tokens; normaliser as head_forward's),
-  // from x [rows, C]; uniform[rows] are numbers in [0, 1). Greedy: smallest index of the largest logit.
-  // Else tokens are ranked by logit, equal ones by index; the first top_k stay; of these the shortest
-  // run whose probability (weights exp((logit - largest) / temperature), in double) reaches top_p; the
-  // token is the first, in order of the vocabulary, at which the sum of weights of those that stay
-  // exceeds uniform * their total.
+  // tokens[rows], and the log-probability of each (temperature 1, all tokens; normaliser as
+  // head_forward's), from x [rows, C]; uniform[rows] are numbers in [0, 1). Greedy: smallest index
+  // of the largest logit. Else tokens are ranked by logit, equal ones by index; the first top_k
+  // stay; of these the shortest run whose probability (weights exp((logit - largest) /
+  // temperature), in double) reaches top_p; the token is the first, in order of the vocabulary, at
+  // which the sum of weights of those that stay exceeds uniform * their total.
   void (*sample)(int32_t* tokens, double* logprobs, View x, const Weight& w,
                  const SampleParameters&, const float* uniform, const Scratch&, const Context&);
 
@@ -206,8 +210,8 @@ struct Ops {
   double (*sum_of_squares)(View x, const Context&);
 };
 
-// The backends. cpu_ops returns the table of an instruction set, or null where this machine or build
-// lacks it; names "avx512", "avx2", "generic". best_cpu_ops never returns null.
+// The backends. cpu_ops returns the table of an instruction set, or null where this machine or
+// build lacks it; names "avx512", "avx2", "generic". best_cpu_ops never returns null.
 const Ops& reference_ops();
 const Ops& counting_ops();
 const Ops* cpu_ops(const char* isa);

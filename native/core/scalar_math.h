@@ -1,5 +1,5 @@
-// exp and what follows from it, one lane at a time: the definition that every SIMD version equals to
-// the bit (cpu/simd.h runs the same steps on 16 lanes).
+// exp and what follows from it, one lane at a time: the definition that every SIMD version equals
+// to the bit (cpu/simd.h runs the same steps on 16 lanes).
 #pragma once
 
 #include <cmath>
@@ -8,9 +8,10 @@
 
 namespace valora {
 
-// e^x in float32. x = n ln 2 + r with |r| <= ln 2 / 2 (two-part reduction), e^r by a degree-6 Taylor-like
-// polynomial (Cephes expf's coefficients), scaled by 2^n in two factors. Below -87 the result is 0, above
-// 88.3762 infinity; NaN stays NaN. Largest error: measured in native/test/scalar_math_test.cc.
+// e^x in float32. x = n ln 2 + r with |r| <= ln 2 / 2 (two-part reduction), e^r by a degree-6
+// Taylor-like polynomial (Cephes expf's coefficients), scaled by 2^n in two factors. Below -87 the
+// result is 0, above 88.3762 infinity; NaN stays NaN. Largest error: measured in
+// native/test/scalar_math_test.cc.
 inline float exp_scalar(float x) {
   if (!(x >= -87.0f)) return x != x ? x : 0.0f;
   if (x > 88.3762f) return INFINITY;

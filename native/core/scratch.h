@@ -24,9 +24,10 @@ inline int64_t round_up(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
-// Products on the CPU (cpu/gemm.h). A worker expands a tile of the right-hand side, kTileDepth of K by
-// kTileCols columns, and sums for kTileRows rows at a time; both take a quarter of a 1 MiB L2. Besides
-// it needs a strip of sixteen rows to decode and transpose in. The sizes do not depend on the matrix.
+// Products on the CPU (cpu/gemm.h). A worker expands a tile of the right-hand side, kTileDepth of K
+// by kTileCols columns, and sums for kTileRows rows at a time; both take a quarter of a 1 MiB L2.
+// Besides it needs a strip of sixteen rows to decode and transpose in. The sizes do not depend on
+// the matrix.
 inline constexpr int64_t kTileDepth = 512;
 inline constexpr int64_t kTileCols = 128;
 inline constexpr int64_t kTileRows = 512;
@@ -41,8 +42,9 @@ inline ScratchSize linear_scratch() { return {kProductBytes + kLowRows * kTileCo
 // lora_gradient keeps its sums in registers.
 inline ScratchSize lora_gradient_scratch() { return {0, 0}; }
 
-// Attention looks at a chunk of T queries - (row, head) pairs of one key/value head, kAttentionQueries of
-// them or the G of a single row - and kAttentionBlock keys at a time, whatever the length of the path.
+// Attention looks at a chunk of T queries - (row, head) pairs of one key/value head,
+// kAttentionQueries of them or the G of a single row - and kAttentionBlock keys at a time, whatever
+// the length of the path.
 inline constexpr int64_t kAttentionQueries = 96;
 
 inline int64_t attention_queries(const AttentionShape& shape) {
@@ -54,24 +56,23 @@ inline int64_t attention_queries(const AttentionShape& shape) {
 // The widest panel of a packed matrix (cpu/gemm.h).
 inline constexpr int64_t kWidestPanel = 32;
 
-// attention_forward: q and o (2 D a query), scores (64), maximum and sum; of the block K or V as gathered, K
-// transposed and V in panels (3 D a key).
+// attention_forward: q and o (2 D a query), scores (64), maximum and sum; of the block K or V as
+// gathered, K transposed and V in panels (3 D a key).
 inline ScratchSize attention_forward_scratch(const AttentionShape& shape) {
   const int64_t width = round_up(shape.head_dim, kWidestPanel);
   const int64_t queries = attention_queries(shape);
-  const int64_t floats = queries * (2 * width + kAttentionBlock + 2) +
-                         3 * kAttentionBlock * width;
+  const int64_t floats = queries * (2 * width + kAttentionBlock + 2) + 3 * kAttentionBlock * width;
   return {floats * 4, 0};
 }
 
-// attention_backward: q and dO, both as rows and in panels, and dq (5 D a query), p and ds, both also
-// transposed (4 * 64), lse and delta; of the block what was gathered, K in panels, K and V transposed, dk
-// and dv (6 D a key).
+// attention_backward: q and dO, both as rows and in panels, and dq (5 D a query), p and ds, both
+// also transposed (4 * 64), lse and delta; of the block what was gathered, K in panels, K and V
+// transposed, dk and dv (6 D a key).
 inline ScratchSize attention_backward_scratch(const AttentionShape& shape) {
   const int64_t width = round_up(shape.head_dim, kWidestPanel);
   const int64_t queries = attention_queries(shape);
-  const int64_t floats = queries * (5 * width + 4 * kAttentionBlock + 2) +
-                         6 * kAttentionBlock * width;
+  const int64_t floats =
+      queries * (5 * width + 4 * kAttentionBlock + 2) + 6 * kAttentionBlock * width;
   return {floats * 4, 0};
 }
 
@@ -81,8 +82,8 @@ inline ScratchSize head_forward_scratch(int64_t rows) {
   return {kProductBytes, rows * (kHeadChunk * 4 + 64)};
 }
 
-// sample. Per worker: what a product takes, and 16 bytes a vocabulary entry to rank the candidates of
-// one row in. Shared: the logits, [rows, V] with rows padded to whole chunks of the head.
+// sample. Per worker: what a product takes, and 16 bytes a vocabulary entry to rank the candidates
+// of one row in. Shared: the logits, [rows, V] with rows padded to whole chunks of the head.
 inline ScratchSize sample_scratch(int64_t rows, int64_t vocabulary) {
   const int64_t padded = round_up(vocabulary, kHeadChunk);
   return {kProductBytes + padded * 16, rows * padded * 4};

@@ -9,9 +9,10 @@
 
 namespace valora {
 
-// Where a matrix is stored: `rows` rows of `cols` numbers of `dtype`, rows back to back from `data`.
-// GGUF files of `llama` models store the rows of q and k with the two rotary halves of each head
-// interleaved; `interleaved_heads` is then that matrix's number of heads (else 0), and row(o) undoes it.
+// Where a matrix is stored: `rows` rows of `cols` numbers of `dtype`, rows back to back from
+// `data`. GGUF files of `llama` models store the rows of q and k with the two rotary halves of each
+// head interleaved; `interleaved_heads` is then that matrix's number of heads (else 0), and row(o)
+// undoes it.
 struct WeightSource {
   const uint8_t* data = nullptr;
   Dtype dtype = Dtype::kF32;

@@ -1,10 +1,11 @@
-// What attention's forward and backward share: which queries and keys a worker looks at together, and
-// the products between them.
+// What attention's forward and backward share: which queries and keys a worker looks at together,
+// and the products between them.
 //
-// A query is a (row, head) pair. Within one key/value head, queries count through rows and, within a row,
-// through the G = H / K heads that share the keys: query i of a chunk is row i / G, head i % G. The keys
-// of a path come in blocks of kAttentionBlock positions, gathered from the path's segments. How many
-// queries a chunk has can't be seen in a result: each is a row of every product and has its own sums.
+// A query is a (row, head) pair. Within one key/value head, queries count through rows and, within
+// a row, through the G = H / K heads that share the keys: query i of a chunk is row i / G, head i %
+// G. The keys of a path come in blocks of kAttentionBlock positions, gathered from the path's
+// segments. How many queries a chunk has can't be seen in a result: each is a row of every product
+// and has its own sums.
 #pragma once
 
 #include "core/scratch.h"
@@ -131,11 +132,12 @@ static inline void gather_queries(View from, int64_t begin, int64_t count, const
   }
 }
 
-// out[count, width] = rows of k or v, columns of kv_head. Columns past D are 0, as are rows past `count` up to
-// a whole vector of them.
+// out[count, width] = rows of k or v, columns of kv_head. Columns past D are 0, as are rows past
+// `count` up to a whole vector of them.
 static inline void gather_keys(View from, const int32_t* rows, int64_t count, const Heads& heads,
                                int64_t kv_head, float* out) {
-  constexpr int64_t kAhead = 8;  // rows are far apart: the hardware does not see the next one coming
+  constexpr int64_t kAhead =
+      8;  // rows are far apart: the hardware does not see the next one coming
   for (int64_t j = 0; j < padded(count, kVector); ++j, out += heads.width) {
     if (j >= count) {
       std::memset(out, 0, heads.width * 4);
@@ -150,8 +152,8 @@ static inline void gather_keys(View from, const int32_t* rows, int64_t count, co
   }
 }
 
-// The rows [count, width] of `matrix` as panels: panel p, row j holds columns p * kPanel .. of row j. Panels
-// are `depth` rows long.
+// The rows [count, width] of `matrix` as panels: panel p, row j holds columns p * kPanel .. of row
+// j. Panels are `depth` rows long.
 static inline void pack_rows(const float* matrix, int64_t count, int64_t width, int64_t depth,
                              float* panels) {
   for (int64_t j = 0; j < count; ++j, matrix += width) {
@@ -161,7 +163,8 @@ static inline void pack_rows(const float* matrix, int64_t count, int64_t width, 
   }
 }
 
-// The rows [count, width] of `matrix` transposed, as panels of `width` rows; count in whole vectors.
+// The rows [count, width] of `matrix` transposed, as panels of `width` rows; count in whole
+// vectors.
 static inline void pack_transposed(const float* matrix, int64_t count, int64_t width,
                                    float* panels) {
   for (int64_t j = 0; j < count; j += kVector) {
@@ -195,15 +198,15 @@ VALORA_INLINE F16 keep_first(F16 x, int64_t v, int64_t count, F16 other) {
   return select_less(load(kLane), broadcast(static_cast<float>(count - v * kVector)), x, other);
 }
 
-// body(begin, end, kv_head, worker) for chunks of rows, at most Heads::chunk_rows, that cover all query
-// rows, for every key/value head. Late rows, which tend to see the most keys, come first.
+// body(begin, end, kv_head, worker) for chunks of rows, at most Heads::chunk_rows, that cover all
+// query rows, for every key/value head. Late rows, which tend to see the most keys, come first.
 template <typename Body>
 static inline void for_chunks(const AttentionShape& shape, int64_t rows, const Context& context,
                               const Body& body) {
   constexpr int64_t kTasksPerThread = 4;
   const int64_t wanted = kTasksPerThread * context.threads();
-  const int64_t per_task = max_of(1, min_of(heads_of(shape).chunk_rows,
-                                            rows * shape.kv_heads / wanted));
+  const int64_t per_task =
+      max_of(1, min_of(heads_of(shape).chunk_rows, rows * shape.kv_heads / wanted));
   const int64_t chunks = (rows + per_task - 1) / per_task;
   parallel_for(context, chunks * shape.kv_heads, [&](int64_t index, int worker) {
     const int64_t begin = (chunks - 1 - index / shape.kv_heads) * per_task;

@@ -1,8 +1,8 @@
-// attention_backward: with p = exp(scale q k^T - lse), dp = dO v^T and ds = scale p (dp - sum(dO o)):
-// dv = p^T dO, dq = ds k, dk = ds^T q; p is computed again block by block (Dao et al. 2022).
+// attention_backward: with p = exp(scale q k^T - lse), dp = dO v^T and ds = scale p (dp - sum(dO
+// o)): dv = p^T dO, dq = ds k, dk = ds^T q; p is computed again block by block (Dao et al. 2022).
 //
-// Every element is one fma chain: dq's over the keys in path order; dk's and dv's over the queries that see
-// the key, in the order of the batch's rows and of the heads within a row.
+// Every element is one fma chain: dq's over the keys in path order; dk's and dv's over the queries
+// that see the key, in the order of the batch's rows and of the heads within a row.
 #include "cpu/attention.h"
 #include "cpu/rows.h"
 
@@ -12,23 +12,23 @@ namespace {
 
 // A worker's scratch, for one chunk and key/value head. T = Heads::queries, W = Heads::width.
 struct Work {
-  float* q;                   // [T, W]
-  float* d_o;                 // [T, W]
-  float* q_panels;            // both again, as panels of T rows
+  float* q;         // [T, W]
+  float* d_o;       // [T, W]
+  float* q_panels;  // both again, as panels of T rows
   float* d_o_panels;
-  float* dq;                  // [T, W]
-  float* p;                   // [T, kBlock]
-  float* ds;                  // [T, kBlock]
-  float* p_transposed;        // [kBlock, T]
-  float* ds_transposed;       // [kBlock, T]
-  float* lse;                 // [T]
-  float* delta;               // [T] sum(dO o)
-  float* gathered;            // [kBlock, W]
-  float* keys;                // panels of kBlock rows, W columns
-  float* keys_transposed;     // panels of W rows, kBlock columns
-  float* values_transposed;   // panels of W rows, kBlock columns
-  float* dk;                  // [kBlock, W]
-  float* dv;                  // [kBlock, W]
+  float* dq;                 // [T, W]
+  float* p;                  // [T, kBlock]
+  float* ds;                 // [T, kBlock]
+  float* p_transposed;       // [kBlock, T]
+  float* ds_transposed;      // [kBlock, T]
+  float* lse;                // [T]
+  float* delta;              // [T] sum(dO o)
+  float* gathered;           // [kBlock, W]
+  float* keys;               // panels of kBlock rows, W columns
+  float* keys_transposed;    // panels of W rows, kBlock columns
+  float* values_transposed;  // panels of W rows, kBlock columns
+  float* dk;                 // [kBlock, W]
+  float* dv;                 // [kBlock, W]
 };
 
 Work work_of(const Scratch& scratch, int worker, const Heads& heads) {
@@ -59,8 +59,18 @@ class Backward {
  public:
   Backward(View dq, View dk, View dv, View d_o, View o, View lse, View q, View k, View v,
            const PathsView& paths, const AttentionShape& shape)
-      : dq_(dq), dk_(dk), dv_(dv), d_o_(d_o), o_(o), lse_(lse), q_(q), k_(k), v_(v),
-        paths_(paths), scale_(shape.scale), heads_(heads_of(shape)) {}
+      : dq_(dq),
+        dk_(dk),
+        dv_(dv),
+        d_o_(d_o),
+        o_(o),
+        lse_(lse),
+        q_(q),
+        k_(k),
+        v_(v),
+        paths_(paths),
+        scale_(shape.scale),
+        heads_(heads_of(shape)) {}
 
   // Everything a tree's queries say of one key/value head.
   void whole_tree(const Work& work, int64_t tree, int64_t kv_head) const {
@@ -141,8 +151,8 @@ class Backward {
     }
   }
 
-  // The keys at path positions begin .. , of which the chunk sees those before `keys`; the walk stands at
-  // `begin`.
+  // The keys at path positions begin .. , of which the chunk sees those before `keys`; the walk
+  // stands at `begin`.
   void block(const Work& work, const GroupRows& chunk, int64_t kv_head, int64_t begin, int64_t keys,
              PathWalk* walk, bool with_dq, bool with_dkv) const {
     const int64_t width = heads_.width;
@@ -189,7 +199,8 @@ class Backward {
     scatter_keys(work.dk, rows, count, kv_head, dk_);
   }
 
-  // Of query i: scores in p become probabilities, dp in ds becomes ds; both 0 where the key is not seen.
+  // Of query i: scores in p become probabilities, dp in ds becomes ds; both 0 where the key is not
+  // seen.
   void differentiate(const Work& work, int64_t i, int64_t seen, int64_t count) const {
     const F16 scale = broadcast(scale_);
     const F16 lse = broadcast(work.lse[i]);
@@ -232,9 +243,10 @@ class Backward {
 
 }  // namespace
 
-// No two tasks add to the same element. A (tree, key/value head) is a task where that occupies the threads.
-// Else dq and dk, dv are computed apart: queries in chunks, then keys in blocks of path positions (a key has
-// one position in its tree). That takes 7 products where 5 would do, and gives the same bits.
+// No two tasks add to the same element. A (tree, key/value head) is a task where that occupies the
+// threads. Else dq and dk, dv are computed apart: queries in chunks, then keys in blocks of path
+// positions (a key has one position in its tree). That takes 7 products where 5 would do, and gives
+// the same bits.
 void attention_backward(View dq, View dk, View dv, View d_o, View o, View lse, View q, View k,
                         View v, const PathsView& paths, const AttentionShape& shape,
                         const Scratch& scratch, const Context& context) {

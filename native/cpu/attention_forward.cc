@@ -1,13 +1,14 @@
-// attention_forward: softmax(scale q k^T) v along paths, without a matrix of all scores (Dao et al. 2022).
-// Per query and block of keys: scores by chains over d, their maximum and sum, the earlier sums rescaled
-// where the maximum grew, then o's chain over the keys continued: o = fma(p, v, o).
+// attention_forward: softmax(scale q k^T) v along paths, without a matrix of all scores (Dao et al.
+// 2022). Per query and block of keys: scores by chains over d, their maximum and sum, the earlier
+// sums rescaled where the maximum grew, then o's chain over the keys continued: o = fma(p, v, o).
 #include "cpu/attention.h"
 
 namespace valora::VALORA_ISA {
 
 namespace {
 
-// A worker's scratch, for one chunk of rows and key/value head. T = Heads::queries, W = Heads::width.
+// A worker's scratch, for one chunk of rows and key/value head. T = Heads::queries, W =
+// Heads::width.
 struct Work {
   float* q;         // [T, W]
   float* o;         // [T, W] sums of p v
@@ -33,9 +34,9 @@ Work work_of(const Scratch& scratch, int worker, const Heads& heads) {
   return work;
 }
 
-// Queries [first, first + live), at most 16: scores become exp(scale * score - largest), 0 where the key
-// is not seen; the running maximum and sum take the block in; o is rescaled to the new maximum. seen(i) is
-// how many keys of the block query i sees.
+// Queries [first, first + live), at most 16: scores become exp(scale * score - largest), 0 where
+// the key is not seen; the running maximum and sum take the block in; o is rescaled to the new
+// maximum. seen(i) is how many keys of the block query i sees.
 template <typename Seen>
 void take_in(const Work& work, int64_t first, int64_t live, int64_t width, float scale, bool start,
              const Seen& seen) {
@@ -96,8 +97,8 @@ void take_in(const Work& work, int64_t first, int64_t live, int64_t width, float
   }
 }
 
-// o and lse of rows [begin, begin + count). A zero's sign could tell whether keys that the row doesn't see were
-// multiplied by 0, so adding 0 takes it away.
+// o and lse of rows [begin, begin + count). A zero's sign could tell whether keys that the row
+// doesn't see were multiplied by 0, so adding 0 takes it away.
 void finish(const Work& work, View o, View lse, int64_t begin, int64_t count, const Heads& heads,
             int64_t kv_head) {
   for (int64_t i = 0; i < count * heads.share; ++i) {
@@ -142,8 +143,8 @@ struct Forward {
   float scale;
   Heads heads;
 
-  // Rows [begin, end) of all queries. Neighbouring groups whose paths have a block in common, as branches
-  // have their prompt, visit it together.
+  // Rows [begin, end) of all queries. Neighbouring groups whose paths have a block in common, as
+  // branches have their prompt, visit it together.
   void run(const Work& work, int64_t begin, int64_t end, int64_t kv_head) const {
     Walker walkers[kAttentionQueries];
     int64_t groups = 0;
@@ -178,8 +179,8 @@ struct Forward {
   }
 
  private:
-  // Queries [first, last) of the chunk that begins at row `begin` meet the `count` keys in `work`, at path
-  // positions `position` and on.
+  // Queries [first, last) of the chunk that begins at row `begin` meet the `count` keys in `work`,
+  // at path positions `position` and on.
   void visit(const Work& work, int64_t begin, int64_t first, int64_t last, int64_t position,
              int64_t count) const {
     const auto seen = [&](int64_t i) {

@@ -24,9 +24,8 @@ void for_rows(const Context& context, int64_t rows, int64_t cols, const Body& bo
 }  // namespace
 
 void embed_forward(View y, const Weight& table, const int32_t* ids, const Context& context) {
-  for_rows(context, y.rows, y.cols, [&](int64_t n) {
-    expand(table.source.dtype, table.row(ids[n]), y.cols, y.row(n));
-  });
+  for_rows(context, y.rows, y.cols,
+           [&](int64_t n) { expand(table.source.dtype, table.row(ids[n]), y.cols, y.row(n)); });
 }
 
 void rope(View x, View table, const int32_t* positions, int64_t head_dim, int direction,
@@ -138,12 +137,14 @@ void adamw(View parameters, View m, View v, View gradient, const AdamwParameters
       const F16 decayed = mul(load_some(parameters.row(n) + i, lanes), keep);
       store_some(m.row(n) + i, first, lanes);
       store_some(v.row(n) + i, second, lanes);
-      store_some(parameters.row(n) + i, sub(decayed, mul(step_size, div(first, denominator))), lanes);
+      store_some(parameters.row(n) + i, sub(decayed, mul(step_size, div(first, denominator))),
+                 lanes);
     }
   });
 }
 
-// Element i of a row goes to lane i % 16; the lanes go on from row to row and are folded at the end.
+// Element i of a row goes to lane i % 16; the lanes go on from row to row and are folded at the
+// end.
 double sum_of_squares(View x, const Context&) {
   double lanes[kVector] = {};
   for (int64_t n = 0; n < x.rows; ++n) {

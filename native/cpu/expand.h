@@ -1,5 +1,5 @@
-// Stored numbers to float32, sixteen at a time: to the bit what core/dequantize.cc defines, at the speed
-// a product needs. Formats without a fast path here go through that definition.
+// Stored numbers to float32, sixteen at a time: to the bit what core/dequantize.cc defines, at the
+// speed a product needs. Formats without a fast path here go through that definition.
 #pragma once
 
 #include "core/dequantize.h"
@@ -8,7 +8,8 @@
 
 namespace valora::VALORA_ISA {
 
-// Numbers a block of any format holds at most; a range whose ends are multiples of it is whole blocks.
+// Numbers a block of any format holds at most; a range whose ends are multiples of it is whole
+// blocks.
 inline constexpr int64_t kLargestBlock = 256;
 
 // count numbers of two bytes each.
@@ -75,8 +76,8 @@ static inline BlockLayout block_layout(const Weight& w) {
   return {info.block_size, info.block_bytes};
 }
 
-// out[0..count) = numbers [begin, begin + count) of logical row `row`. Where the range cuts blocks, whole
-// ones are expanded into `spare`, which holds count + 2 * kLargestBlock floats.
+// out[0..count) = numbers [begin, begin + count) of logical row `row`. Where the range cuts blocks,
+// whole ones are expanded into `spare`, which holds count + 2 * kLargestBlock floats.
 static inline void expand_range(const Weight& w, const BlockLayout& block, int64_t row,
                                 int64_t begin, int64_t count, float* out, float* spare) {
   const int64_t first = begin / block.numbers * block.numbers;

@@ -1,9 +1,9 @@
-// Products of float32 rows with a stored or float32 matrix: c[n, j] = sum over k of a[n, k] b[k, j], one
-// fma chain per element in ascending k (ops.h). Goto & van de Geijn 2008 in outline: a tile of b is
-// expanded and packed into panels that fit the registers' width, and a micro-kernel keeps a few rows by
-// one panel of sums in registers over the tile's depth. Sums that need several tiles are kept, as
-// float32, between them, which leaves the chain what it is; so tile sizes, threads and neighbours
-// can't change a bit.
+// Products of float32 rows with a stored or float32 matrix: c[n, j] = sum over k of a[n, k] b[k,
+// j], one fma chain per element in ascending k (ops.h). Goto & van de Geijn 2008 in outline: a tile
+// of b is expanded and packed into panels that fit the registers' width, and a micro-kernel keeps a
+// few rows by one panel of sums in registers over the tile's depth. Sums that need several tiles
+// are kept, as float32, between them, which leaves the chain what it is; so tile sizes, threads and
+// neighbours can't change a bit.
 #pragma once
 
 #include "core/context.h"
@@ -32,8 +32,9 @@ VALORA_INLINE int64_t padded(int64_t count, int64_t multiple) {
   return (count + multiple - 1) / multiple * multiple;
 }
 
-// The right-hand side: matrix[rows, cols], stored or float32. Transposed (the forward's W, [O, I]) b[k, j]
-// is its [j, k], else (the backward's) its [k, j]; `begin` is the row that counts as the first.
+// The right-hand side: matrix[rows, cols], stored or float32. Transposed (the forward's W, [O, I])
+// b[k, j] is its [j, k], else (the backward's) its [k, j]; `begin` is the row that counts as the
+// first.
 struct RightSide {
   const Weight* weight = nullptr;
   View view;
@@ -65,8 +66,8 @@ VALORA_INLINE Workspace workspace(const Scratch& scratch, int worker) {
   return {tile, sums, strip, strip + kStripFloats};
 }
 
-// tile[panel, k, 0..kPanel) = b[k_begin + k, j_begin + panel * kPanel + ..] for k < depth, 0 past `cols`
-// columns (as far as the micro-kernel looks). The tile has room for depth rounded up to 16.
+// tile[panel, k, 0..kPanel) = b[k_begin + k, j_begin + panel * kPanel + ..] for k < depth, 0 past
+// `cols` columns (as far as the micro-kernel looks). The tile has room for depth rounded up to 16.
 static inline void pack_tile(const RightSide& b, int64_t k_begin, int64_t depth, int64_t j_begin,
                              int64_t cols, float* tile, float* strip) {
   BlockLayout block{};
@@ -149,8 +150,8 @@ static inline PanelKernel panel_kernel_of(int64_t rows, int64_t vectors) {
   return vectors == 1 ? multiply_panel<R, 1> : multiply_panel<R, kPanelVectors>;
 }
 
-// c[rows, cols] = (first ? 0 : c) + a[rows, depth] tile; c's rows are c_stride apart, with room for cols
-// rounded up to 16.
+// c[rows, cols] = (first ? 0 : c) + a[rows, depth] tile; c's rows are c_stride apart, with room for
+// cols rounded up to 16.
 static inline void multiply_tile(const float* a, int64_t a_stride, int64_t rows, const float* tile,
                                  int64_t depth, int64_t cols, float* c, int64_t c_stride,
                                  bool first) {
@@ -166,8 +167,8 @@ static inline void multiply_tile(const float* a, int64_t a_stride, int64_t rows,
   }
 }
 
-// The columns a task takes: of the widths that panels allow, the one whose slowest thread has the least
-// to do, a narrow tile paying for reading all of a once more.
+// The columns a task takes: of the widths that panels allow, the one whose slowest thread has the
+// least to do, a narrow tile paying for reading all of a once more.
 VALORA_INLINE int64_t tile_cols(int64_t cols, int64_t row_blocks, int threads) {
   constexpr int64_t kOverhead = 8;  // columns' worth of time a tile costs besides its columns
   int64_t best = kTileCols;
@@ -183,7 +184,8 @@ VALORA_INLINE int64_t tile_cols(int64_t cols, int64_t row_blocks, int threads) {
   return best;
 }
 
-// Part of a finished product: rows [row, row + rows) by columns [col, col + cols), rows kTileCols apart.
+// Part of a finished product: rows [row, row + rows) by columns [col, col + cols), rows kTileCols
+// apart.
 struct Finished {
   int64_t row;
   int64_t rows;
@@ -195,8 +197,8 @@ struct Finished {
   float* at(int64_t n) const { return sums + n * kTileCols; }
 };
 
-// Computes a[N, depth] b[depth, cols] block by block, and calls finish(Finished) on each, in any order, on
-// any worker.
+// Computes a[N, depth] b[depth, cols] block by block, and calls finish(Finished) on each, in any
+// order, on any worker.
 template <typename Finish>
 static void product(View a, const RightSide& b, int64_t cols, const Scratch& scratch,
                     const Context& context, const Finish& finish) {
@@ -206,7 +208,8 @@ static void product(View a, const RightSide& b, int64_t cols, const Scratch& scr
   const int64_t width = tile_cols(cols, row_blocks, context.threads());
   const int64_t tiles = (cols + width - 1) / width;
   if (tiles * row_blocks < context.threads()) {
-    row_blocks = min_of((context.threads() + tiles - 1) / tiles, (a.rows + 2 * kRows - 1) / (2 * kRows));
+    row_blocks =
+        min_of((context.threads() + tiles - 1) / tiles, (a.rows + 2 * kRows - 1) / (2 * kRows));
   }
   const int64_t block_rows =
       min_of(kTileRows, padded((a.rows + row_blocks - 1) / row_blocks, kRows));

@@ -1,5 +1,5 @@
-// head: log p over the vocabulary chunk by chunk, so that no more than a chunk of logits is ever kept;
-// the expectation of W under p that the gradient needs; that gradient; the next token.
+// head: log p over the vocabulary chunk by chunk, so that no more than a chunk of logits is ever
+// kept; the expectation of W under p that the gradient needs; that gradient; the next token.
 #include "cpu/choose_token.h"
 #include "cpu/cpu.h"
 #include "cpu/gemm.h"
@@ -12,7 +12,7 @@ constexpr int64_t kRowsPerTask = 16;
 
 // What is known of one row after some part of the vocabulary (Milakov & Gimelshein 2018).
 struct Running {
-  double total;   // sum of exp(logit - largest)
+  double total;  // sum of exp(logit - largest)
   float largest;
   float rescale;  // what the last chunk's new maximum made of earlier terms: exp(old - new)
   int32_t argmax;
@@ -25,8 +25,8 @@ VALORA_INLINE double normaliser_of(const Running& row) {
   return static_cast<double>(row.largest) + std::log(row.total);
 }
 
-// Takes in logits [0, count) of a row, tokens begin .. begin + count; logits has room for whole vectors.
-// With `keep` they become exp(logit - largest).
+// Takes in logits [0, count) of a row, tokens begin .. begin + count; logits has room for whole
+// vectors. With `keep` they become exp(logit - largest).
 void take_in(Running* row, float* logits, int64_t begin, int64_t count, bool keep) {
   const int64_t width = padded(count, kVector);
   for (int64_t j = count; j < width; ++j) logits[j] = -INFINITY;
@@ -132,10 +132,12 @@ void head_backward(View dx, View expected, const Weight& w, const HeadTarget* ta
       const F16 coefficient = broadcast(coefficients[t]);
       for (int64_t first = 0; first < dx.cols; first += kTileDepth) {
         const int64_t width = min_of(kTileDepth, dx.cols - first);
-        expand(w.source.dtype, w.row(targets[t].token) + first / block.numbers * block.bytes, width, row);
+        expand(w.source.dtype, w.row(targets[t].token) + first / block.numbers * block.bytes, width,
+               row);
         for (int64_t c = 0; c < width; c += kVector) {
           const int64_t lanes = lanes_left(c, width);
-          const F16 pull = sub(load_some(row + c, lanes), load_some(expected.row(n) + first + c, lanes));
+          const F16 pull =
+              sub(load_some(row + c, lanes), load_some(expected.row(n) + first + c, lanes));
           float* out = dx.row(n) + first + c;
           store_some(out, fma(coefficient, pull, load_some(out, lanes)), lanes);
         }

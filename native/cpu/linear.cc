@@ -1,5 +1,5 @@
-// linear: y = x W^T + bias + LoRA and its gradient by x, as tiled products (gemm.h) whose blocks are
-// finished with what is added.
+// linear: y = x W^T + bias + LoRA and its gradient by x, as tiled products (gemm.h) whose blocks
+// are finished with what is added.
 #include "cpu/cpu.h"
 #include "cpu/gemm.h"
 
@@ -11,7 +11,8 @@ void clear(View view) {
   for (int64_t n = 0; n < view.rows; ++n) std::memset(view.row(n), 0, view.cols * 4);
 }
 
-// low[N, 0..R) = scale * x[N, K] b for the rows of each group, 0 elsewhere; `right` makes b of a group.
+// low[N, 0..R) = scale * x[N, K] b for the rows of each group, 0 elsewhere; `right` makes b of a
+// group.
 template <typename Right>
 void project_down(View low, View x, const LoraView& lora, const Scratch& scratch,
                   const Context& context, const Right& right, bool scaled) {
@@ -25,7 +26,8 @@ void project_down(View low, View x, const LoraView& lora, const Scratch& scratch
               for (int64_t n = 0; n < part.rows; ++n) {
                 const float* sums = part.at(n);
                 float* row = out.row(part.row + n) + part.col;
-                for (int64_t r = 0; r < part.cols; ++r) row[r] = scaled ? group.scale * sums[r] : sums[r];
+                for (int64_t r = 0; r < part.cols; ++r)
+                  row[r] = scaled ? group.scale * sums[r] : sums[r];
               }
             });
   }
@@ -68,8 +70,9 @@ void add_low_rank(const Finished& part, View low, const LoraView& lora, const Ri
 
 void linear_forward(View y, View t, View x, const Weight& w, View bias, const LoraView& lora,
                     const Scratch& scratch, const Context& context) {
-  project_down(t, x, lora, scratch, context,
-               [](const LoraRows& group) { return transposed_view(group.a); }, false);
+  project_down(
+      t, x, lora, scratch, context, [](const LoraRows& group) { return transposed_view(group.a); },
+      false);
   product(x, transposed_weight(w), w.rows(), scratch, context, [&](const Finished& part) {
     if (!bias.empty()) {
       for (int64_t n = 0; n < part.rows; ++n) {
@@ -80,7 +83,8 @@ void linear_forward(View y, View t, View x, const Weight& w, View bias, const Lo
         }
       }
     }
-    add_low_rank(part, t, lora, [](const LoraRows& group) { return transposed_view(group.b); }, true);
+    add_low_rank(
+        part, t, lora, [](const LoraRows& group) { return transposed_view(group.b); }, true);
     for (int64_t n = 0; n < part.rows; ++n) {
       std::memcpy(y.row(part.row + n) + part.col, part.at(n), part.cols * 4);
     }
@@ -89,11 +93,13 @@ void linear_forward(View y, View t, View x, const Weight& w, View bias, const Lo
 
 void linear_backward(View dx, View dt, View dy, const Weight& w, const LoraView& lora, Write write,
                      const Scratch& scratch, const Context& context) {
-  project_down(dt, dy, lora, scratch, context,
-               [](const LoraRows& group) { return direct_view(group.b); }, true);
+  project_down(
+      dt, dy, lora, scratch, context, [](const LoraRows& group) { return direct_view(group.b); },
+      true);
   if (dx.empty()) return;
   product(dy, direct_weight(w), w.cols(), scratch, context, [&](const Finished& part) {
-    add_low_rank(part, dt, lora, [](const LoraRows& group) { return direct_view(group.a); }, false);
+    add_low_rank(
+        part, dt, lora, [](const LoraRows& group) { return direct_view(group.a); }, false);
     for (int64_t n = 0; n < part.rows; ++n) {
       const float* sums = part.at(n);
       float* out = dx.row(part.row + n) + part.col;

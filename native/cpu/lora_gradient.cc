@@ -1,6 +1,6 @@
-// lora_gradient: da += dt^T x and db += scale dy^T t, tree by tree. Both are sums over a tree's rows of an
-// outer product of R numbers with a long row, so both take a strip of columns at a time and keep the
-// strip's sums for a few of the R in registers while the tree's rows pass.
+// lora_gradient: da += dt^T x and db += scale dy^T t, tree by tree. Both are sums over a tree's
+// rows of an outer product of R numbers with a long row, so both take a strip of columns at a time
+// and keep the strip's sums for a few of the R in registers while the tree's rows pass.
 #include "cpu/cpu.h"
 #include "cpu/simd.h"
 
@@ -8,11 +8,12 @@ namespace valora::VALORA_ISA {
 
 namespace {
 
-constexpr int kRankRows = 4;       // ranks side by side
-constexpr int kStripVectors = 4;   // by 64 columns
+constexpr int kRankRows = 4;      // ranks side by side
+constexpr int kStripVectors = 4;  // by 64 columns
 constexpr int64_t kStrip = kStripVectors * kVector;
 
-// sums[r * kStrip + j] = sum over n < rows of low[n, r] * wide[n, j], r < R, j < cols: chains in row order.
+// sums[r * kStrip + j] = sum over n < rows of low[n, r] * wide[n, j], r < R, j < cols: chains in
+// row order.
 template <int R>
 void outer_products(const float* low, int64_t low_stride, const float* wide, int64_t wide_stride,
                     int64_t rows, int64_t cols, float* sums) {
@@ -42,7 +43,8 @@ void outer_products(const float* low, int64_t low_stride, const float* wide, int
   }
 }
 
-// finish(r, count, strip's first column, columns, sums) for every block of a tree's sums of low^T wide.
+// finish(r, count, strip's first column, columns, sums) for every block of a tree's sums of low^T
+// wide.
 template <typename Finish>
 void reduce_trees(View low, int64_t rank, View wide, const RowRange* trees, int64_t tree_count,
                   const Context& context, const Finish& finish) {
@@ -59,8 +61,8 @@ void reduce_trees(View low, int64_t rank, View wide, const RowRange* trees, int6
                          : count == 3 ? outer_products<3>
                          : count == 2 ? outer_products<2>
                                       : outer_products<1>;
-        run(low.row(tree.begin) + r, low.stride, wide.row(tree.begin) + col, wide.stride, tree.count,
-            cols, sums);
+        run(low.row(tree.begin) + r, low.stride, wide.row(tree.begin) + col, wide.stride,
+            tree.count, cols, sums);
         finish(r, count, col, cols, sums);
       }
     }

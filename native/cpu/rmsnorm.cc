@@ -52,8 +52,8 @@ void rmsnorm_backward(View dx, View dy, View x, View weight, float eps, Write wr
         products = fma(weighted, load_some(in + i, lanes), products);
       }
       const F16 r = broadcast(inverse);
-      const F16 pull = broadcast(sum_lanes(products) * inverse * inverse * inverse /
-                                 static_cast<float>(width));
+      const F16 pull =
+          broadcast(sum_lanes(products) * inverse * inverse * inverse / static_cast<float>(width));
       for (int64_t i = 0; i < width; i += kVector) {
         const int64_t lanes = lanes_left(i, width);
         const F16 weighted = mul(load_some(w + i, lanes), load_some(gradient + i, lanes));

@@ -1,4 +1,5 @@
-// for_rows: a loop over rows, a few to a task, so that handing out tasks costs little beside the work.
+// for_rows: a loop over rows, a few to a task, so that handing out tasks costs little beside the
+// work.
 #pragma once
 
 #include "core/context.h"

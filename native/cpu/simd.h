@@ -1,10 +1,10 @@
-// F16: sixteen float32 lanes, the one vector type of the CPU backend. Each instruction set keeps it in
-// its own registers (simd_avx512.h, simd_avx2.h, simd_generic.h) and gives every operation the same
-// result to the bit; what is built from those operations is written once, below.
+// F16: sixteen float32 lanes, the one vector type of the CPU backend. Each instruction set keeps it
+// in its own registers (simd_avx512.h, simd_avx2.h, simd_generic.h) and gives every operation the
+// same result to the bit; what is built from those operations is written once, below.
 //
-// Everything is in namespace valora::VALORA_ISA and forced inline: a shared inline function would become
-// a weak symbol of which the linker keeps one copy, perhaps one this machine can't run. For the
-// same reason the files that include this use no standard containers or algorithms.
+// Everything is in namespace valora::VALORA_ISA and forced inline: a shared inline function would
+// become a weak symbol of which the linker keeps one copy, perhaps one this machine can't run. For
+// the same reason the files that include this use no standard containers or algorithms.
 #pragma once
 
 #include <cmath>
@@ -39,7 +39,9 @@ VALORA_INLINE float float_from_bits(uint32_t bits) {
 }
 
 // How many of the 16 lanes at `begin` lie before `end`.
-VALORA_INLINE int64_t lanes_left(int64_t begin, int64_t end) { return min_of(kVector, end - begin); }
+VALORA_INLINE int64_t lanes_left(int64_t begin, int64_t end) {
+  return min_of(kVector, end - begin);
+}
 
 // The lanes [0, count) of p; 0 in the others, whose memory is not touched.
 VALORA_INLINE F16 load_some(const float* p, int64_t count) {
@@ -91,7 +93,8 @@ VALORA_INLINE float max_lane(F16 x) {
   float lanes[kVector];
   store(lanes, x);
   for (int half = 8; half > 0; half /= 2) {
-    for (int l = 0; l < half; ++l) lanes[l] = lanes[l] > lanes[l + half] ? lanes[l] : lanes[l + half];
+    for (int l = 0; l < half; ++l)
+      lanes[l] = lanes[l] > lanes[l + half] ? lanes[l] : lanes[l + half];
   }
   return lanes[0];
 }

@@ -120,9 +120,11 @@ VALORA_INLINE void from_nibbles(const uint8_t* p, F16* low, F16* high) {
 }
 
 // An 8 x 8 block of what transpose does.
-VALORA_INLINE void transpose_8(const float* src, int64_t src_stride, float* dst, int64_t dst_stride) {
+VALORA_INLINE void transpose_8(const float* src, int64_t src_stride, float* dst,
+                               int64_t dst_stride) {
   __m256 b[8];
-  // b[4 g + j] holds column j of rows 4 g .. 4 g + 3 in its low half, column 4 + j in its high half.
+  // b[4 g + j] holds column j of rows 4 g .. 4 g + 3 in its low half, column 4 + j in its high
+  // half.
 #pragma GCC unroll 2
   for (int g = 0; g < 2; ++g) {
     const float* rows = src + 4 * g * src_stride;

@@ -75,8 +75,7 @@ VALORA_INLINE float scalar_from_f16(const uint8_t* p) {
 }
 // The low and the high nibbles of sixteen bytes.
 VALORA_INLINE void from_nibbles(const uint8_t* p, F16* low, F16* high) {
-  const __m512i bytes =
-      _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   low->v = _mm512_cvtepi32_ps(_mm512_and_si512(bytes, _mm512_set1_epi32(15)));
   high->v = _mm512_cvtepi32_ps(_mm512_srli_epi32(bytes, 4));
 }
@@ -86,7 +85,8 @@ VALORA_INLINE void transpose(const float* src, int64_t src_stride, float* dst, i
   __m512 a[16], b[16];
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) a[i] = _mm512_loadu_ps(src + i * src_stride);
-  // Pairs of rows, then fours: b[4 g + j] holds column 4 q + j of rows 4 g .. 4 g + 3 in quarter q.
+    // Pairs of rows, then fours: b[4 g + j] holds column 4 q + j of rows 4 g .. 4 g + 3 in quarter
+    // q.
 #pragma GCC unroll 4
   for (int g = 0; g < 4; ++g) {
     const __m512 low01 = _mm512_unpacklo_ps(a[4 * g], a[4 * g + 1]);

@@ -1,5 +1,6 @@
 // F16 as sixteen floats, in plain C++: what machines without AVX2 run. fma is libm's where the
-// instruction set lacks one, exact all the same and slow; the loops are the compiler's to vectorise.
+// instruction set lacks one, exact all the same and slow; the loops are the compiler's to
+// vectorise.
 #pragma once
 
 #include <cmath>
@@ -67,7 +68,8 @@ VALORA_INLINE F16 select_nan(F16 x, F16 yes, F16 no) {
 VALORA_INLINE F16 round_to_even(F16 x) {
   return each_lane([&](int i) { return __builtin_nearbyintf(x.lane[i]); });
 }
-// x * 2^(n >> 1) * 2^(n - (n >> 1)) for whole n; lanes with |n| > 252, which exp does not use, become 0.
+// x * 2^(n >> 1) * 2^(n - (n >> 1)) for whole n; lanes with |n| > 252, which exp does not use,
+// become 0.
 VALORA_INLINE F16 scale_by_power(F16 x, F16 n) {
   return each_lane([&](int i) {
     if (!(n.lane[i] >= -252.0f && n.lane[i] <= 252.0f)) return 0.0f;

@@ -39,7 +39,8 @@ AdapterLayout::AdapterLayout(const ModelConfig& config, std::vector<Entry> entri
            "has rank " + std::to_string(entry.rank) + ", expected 1 to " +
                std::to_string(kLargestRank));
     }
-    if (!std::isfinite(entry.scale)) fail(entry.layer, entry.kind, "has a scale that is not finite");
+    if (!std::isfinite(entry.scale))
+      fail(entry.layer, entry.kind, "has a scale that is not finite");
     int32_t& index = index_[entry.layer * kLinearKinds + kind];
     if (index >= 0) fail(entry.layer, entry.kind, "is there twice");
     index = static_cast<int32_t>(modules_.size());

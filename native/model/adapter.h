@@ -1,6 +1,6 @@
 // Adapter: the low-rank pairs that are trained. All parameters of an adapter lie in one flat buffer
-// (by layer, then kind, A before B), so that gradients and moments are buffers of the same layout and
-// AdamW is one call.
+// (by layer, then kind, A before B), so that gradients and moments are buffers of the same layout
+// and AdamW is one call.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,8 @@
 
 namespace valora {
 
-// Where one pair lies in the flat buffer: A [rank, inputs] at a_offset, B [outputs, rank] at b_offset.
+// Where one pair lies in the flat buffer: A [rank, inputs] at a_offset, B [outputs, rank] at
+// b_offset.
 class AdapterModule {
  public:
   int64_t layer = 0;
@@ -23,7 +24,8 @@ class AdapterModule {
   int64_t a_offset = 0;
   int64_t b_offset = 0;
 
-  // The views into a buffer of this layout; shapes alone where there is no buffer (a plan has none).
+  // The views into a buffer of this layout; shapes alone where there is no buffer (a plan has
+  // none).
   View a(const float* values) const { return view(values, a_offset, rank, inputs); }
   View b(const float* values) const { return view(values, b_offset, outputs, rank); }
 
@@ -42,8 +44,8 @@ class AdapterLayout {
     float scale;
   };
 
-  // Throws Error{kInvalidArgument} naming layer and matrix: a layer the model has not got, a pair that
-  // is there twice, a rank out of range.
+  // Throws Error{kInvalidArgument} naming layer and matrix: a layer the model has not got, a pair
+  // that is there twice, a rank out of range.
   AdapterLayout(const ModelConfig& config, std::vector<Entry> entries);
 
   const std::vector<AdapterModule>& modules() const { return modules_; }
@@ -64,8 +66,8 @@ class AdapterLayout {
 
 class Adapter {
  public:
-  // A ~ U(-1/sqrt(I), 1/sqrt(I)), which is PEFT's default (kaiming_uniform with a = sqrt(5)); B = 0. A pair's
-  // numbers depend on the seed, its layer and its kind alone.
+  // A ~ U(-1/sqrt(I), 1/sqrt(I)), which is PEFT's default (kaiming_uniform with a = sqrt(5)); B =
+  // 0. A pair's numbers depend on the seed, its layer and its kind alone.
   static Adapter create(const ModelConfig& config, const LoraSpec& spec);
   // Throws Error{kInvalidArgument} naming layer and matrix where a shape does not fit the model.
   static Adapter load(const ModelConfig& config, const std::vector<LoraModule>& modules);

@@ -1,5 +1,5 @@
-// Batch: the rows of one pass as the transformer's layers see them. Made from a checked Forest, from
-// the rows of a generation step, or, to plan memory, from sizes alone.
+// Batch: the rows of one pass as the transformer's layers see them. Made from a checked Forest,
+// from the rows of a generation step, or, to plan memory, from sizes alone.
 #pragma once
 
 #include <cstdint>
@@ -47,8 +47,8 @@ Batch make_batch(const Forest& forest, const FindAdapter& find_adapter);
 void append_adapter_rows(std::vector<AdapterRows>& groups, const Adapter* adapter, int64_t begin,
                          int64_t count);
 
-// A batch that has sizes and nothing else, for the counting backend: every row carries an adapter of
-// this layout (null = none).
+// A batch that has sizes and nothing else, for the counting backend: every row carries an adapter
+// of this layout (null = none).
 Batch make_planned_batch(int64_t rows, int64_t target_rows, int64_t trees, int64_t longest,
                          const AdapterLayout* layout);
 

@@ -7,8 +7,8 @@
 
 namespace valora {
 
-// Where a layer's two norms stand: before attention and feed-forward (Llama, Mistral, Qwen), or after
-// them, on what is added to the residual stream (OLMo-2).
+// Where a layer's two norms stand: before attention and feed-forward (Llama, Mistral, Qwen), or
+// after them, on what is added to the residual stream (OLMo-2).
 enum class NormPlacement { kPre, kPost };
 // What is normalised between the q and k projections and the rotation.
 enum class QkNorm { kNone, kWhole, kHead };

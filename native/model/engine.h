@@ -1,5 +1,5 @@
-// Engine: what stands behind Model - weights, adapters, threads, and the one arena that every job works
-// in. Used from one thread, except plan().
+// Engine: what stands behind Model - weights, adapters, threads, and the one arena that every job
+// works in. Used from one thread, except plan().
 #pragma once
 
 #include <map>
@@ -46,8 +46,8 @@ class Engine {
 
   Plan plan(const JobShape& shape) const;
 
-  // A job: what it is called in errors, what of its arena is key/value cache, and the passes it makes,
-  // which are run once over the counting backend and then in earnest.
+  // A job: what it is called in errors, what of its arena is key/value cache, and the passes it
+  // makes, which are run once over the counting backend and then in earnest.
   struct Job {
     const char* name;
     int64_t cache = 0;
@@ -59,7 +59,9 @@ class Engine {
   bool fits(int64_t arena_bytes) const;
   // Throws Error{kOutOfMemory} naming the terms where the job would exceed the limit.
   void run(const Job& job, CancelFlag cancel);
-  PassModel pass_model(int64_t positions) { return {config_, weights_, rope_.rows(config_, positions)}; }
+  PassModel pass_model(int64_t positions) {
+    return {config_, weights_, rope_.rows(config_, positions)};
+  }
   // A context without an arena or cancellation, for operations on whole buffers.
   Context context() { return {&ops_, nullptr, &pool_, nullptr}; }
 
@@ -86,7 +88,8 @@ class Engine {
   int64_t optimiser_bytes_ = 0;
 };
 
-// A trainer's share of the memory limit, for as long as it lives. Throws Error{kOutOfMemory} past the limit.
+// A trainer's share of the memory limit, for as long as it lives. Throws Error{kOutOfMemory} past
+// the limit.
 class OptimiserBytes {
  public:
   OptimiserBytes(Engine& engine, int64_t bytes) : engine_(engine), bytes_(bytes) {
@@ -101,8 +104,8 @@ class OptimiserBytes {
   const int64_t bytes_;
 };
 
-// Buffers of the adapter's size that a trainer keeps: gradients, the copy that a step in progress adds to,
-// and AdamW's two moments.
+// Buffers of the adapter's size that a trainer keeps: gradients, the copy that a step in progress
+// adds to, and AdamW's two moments.
 inline constexpr int64_t kTrainerBuffers = 4;
 
 }  // namespace valora

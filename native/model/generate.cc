@@ -32,11 +32,12 @@ void check_request(const GenerationRequest& request, const ModelConfig& config) 
     const int64_t length = static_cast<int64_t>(request.prompts[p].size());
     if (length == 0) fail("prompt " + std::to_string(p) + " is empty");
     if (request.max_new_tokens > config.max_positions - length) {
-      fail("prompt " + std::to_string(p) + " has " + std::to_string(length) + " tokens, which with " +
-           std::to_string(request.max_new_tokens) + " new ones exceed the model's " +
-           std::to_string(config.max_positions) + " positions");
+      fail("prompt " + std::to_string(p) + " has " + std::to_string(length) +
+           " tokens, which with " + std::to_string(request.max_new_tokens) +
+           " new ones exceed the model's " + std::to_string(config.max_positions) + " positions");
     }
-    if (request.samples > (kMostRows - length - cache_rows) / std::max<int64_t>(request.max_new_tokens, 1)) {
+    if (request.samples >
+        (kMostRows - length - cache_rows) / std::max<int64_t>(request.max_new_tokens, 1)) {
       fail("the cache would need more rows than 32-bit row numbers reach");
     }
     cache_rows += length + request.samples * request.max_new_tokens;
@@ -59,14 +60,15 @@ ForestInput prompt_forest(const GenerationRequest& request) {
 // The sequences that still grow, and the rows of their next step.
 class Sequences {
  public:
-  Sequences(const GenerationRequest& request, const Forest& prompts, const FindAdapter& find_adapter)
+  Sequences(const GenerationRequest& request, const Forest& prompts,
+            const FindAdapter& find_adapter)
       : request_(request), results_(request.prompts.size() * request.samples) {
     int64_t cache_row = prompts.rows();
     for (size_t p = 0; p < request.prompts.size(); ++p) {
       const Adapter* adapter = find_adapter(request.adapters[p]);
       for (int64_t sample = 0; sample < request.samples; ++sample) {
-        const uint64_t stream =
-            uint64_t{static_cast<uint32_t>(request.streams[p])} << 32 | static_cast<uint32_t>(sample);
+        const uint64_t stream = uint64_t{static_cast<uint32_t>(request.streams[p])} << 32 |
+                                static_cast<uint32_t>(sample);
         growing_.push_back({static_cast<int64_t>(growing_.size()), adapter, prompts.spans()[p],
                             static_cast<int32_t>(cache_row), stream});
         prompt_of_.push_back(static_cast<int32_t>(p));
@@ -91,7 +93,8 @@ class Sequences {
     return uniforms_.data();
   }
 
-  // Appends a token to each growing sequence, and makes a step of those that go on; null when none does.
+  // Appends a token to each growing sequence, and makes a step of those that go on; null when none
+  // does.
   const StepBatch* advance(const int32_t* tokens, const double* logprobs) {
     std::vector<Sequence> going_on;
     for (size_t i = 0; i < growing_.size(); ++i) {
@@ -114,7 +117,7 @@ class Sequences {
   struct Sequence {
     int64_t result;
     const Adapter* adapter;
-    Span prompt;  // its keys are the cache rows of the same numbers
+    Span prompt;        // its keys are the cache rows of the same numbers
     int32_t first_row;  // of its own keys
     uint64_t stream;
   };

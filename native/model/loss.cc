@@ -59,8 +59,8 @@ PairLoss pair_loss(const LossOptions& options, const PairLogprobs& pair) {
       const double scale = 1.0 / (1 - 2 * smoothing);
       result.loss =
           scale * (smoothing * log_logistic(-beta * h) - (1 - smoothing) * log_logistic(beta * h));
-      d_h = -scale * beta *
-            ((1 - smoothing) * logistic(-beta * h) + smoothing * logistic(beta * h));
+      d_h =
+          -scale * beta * ((1 - smoothing) * logistic(-beta * h) + smoothing * logistic(beta * h));
       break;
     }
     case LossKind::kHinge: {

@@ -51,8 +51,7 @@ std::unique_ptr<Trainer> Model::create_trainer(int32_t handle, Recompute recompu
 
 std::vector<float> Model::read_tensor(TensorRole role, LinearKind linear, int64_t layer,
                                       int64_t begin, int64_t count, int32_t handle) const {
-  std::vector<float> rows =
-      impl_->engine.weights().read_rows(role, linear, layer, begin, count);
+  std::vector<float> rows = impl_->engine.weights().read_rows(role, linear, layer, begin, count);
   if (handle == 0) return rows;
   const std::shared_ptr<Adapter> adapter = impl_->engine.adapter(handle);
   if (role != TensorRole::kLinear) return rows;

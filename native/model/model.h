@@ -1,5 +1,5 @@
-// Model: the transformer in terms of ops.h - what the addon calls. Everything here runs on one thread
-// (the engine thread); nothing here knows Node.
+// Model: the transformer in terms of ops.h - what the addon calls. Everything here runs on one
+// thread (the engine thread); nothing here knows Node.
 #pragma once
 
 #include <atomic>
@@ -138,7 +138,8 @@ class Trainer;  // model/trainer.h
 
 class Model {
  public:
-  // Maps and checks every tensor; throws Error{kFile} or {kInvalidArgument} naming the one at fault.
+  // Maps and checks every tensor; throws Error{kFile} or {kInvalidArgument} naming the one at
+  // fault.
   Model(ModelConfig config, const std::vector<TensorSource>& tensors, const ModelOptions& options);
   ~Model();
 

@@ -1,6 +1,6 @@
 // The three passes of the engine over a batch - score, train, generate - as sequences of layers and
-// heads. Each takes all its memory from the context's arena in one order, whether it computes or counts:
-// run over the counting backend it is the plan of itself.
+// heads. Each takes all its memory from the context's arena in one order, whether it computes or
+// counts: run over the counting backend it is the plan of itself.
 #pragma once
 
 #include <cstdint>
@@ -43,13 +43,14 @@ struct TrainingPass {
   const std::vector<HeadTarget>& targets;
   bool recompute;
   GradientSink sink;
-  // From the head's answers: what each target's log-probability is to be moved by (d loss / d log p),
-  // [targets], or null to end here, without gradients.
+  // From the head's answers: what each target's log-probability is to be moved by (d loss / d log
+  // p), [targets], or null to end here, without gradients.
   std::function<const float*(const HeadOutputs&)> coefficients;
 };
 
-// Layers below the adapter's first module keep nothing. The others keep what their backward needs, or, with
-// `recompute`, only their input, from which the rest is computed once more, to the same bits.
+// Layers below the adapter's first module keep nothing. The others keep what their backward needs,
+// or, with `recompute`, only their input, from which the rest is computed once more, to the same
+// bits.
 void training_pass(const PassModel& model, const TrainingPass& pass, const Context& context);
 
 // One generation step: a row a sequence, and where its key and value go.

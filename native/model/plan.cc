@@ -1,5 +1,5 @@
-// Memory plans: what a job of some shape takes, found by running its passes over the counting backend,
-// and the check of a plan against the limit.
+// Memory plans: what a job of some shape takes, found by running its passes over the counting
+// backend, and the check of a plan against the limit.
 #include <algorithm>
 #include <cstdio>
 #include <utility>
@@ -55,8 +55,8 @@ void check_shape(const JobShape& shape) {
 
 int64_t planned_score(const Engine& engine, const PassModel& model, const JobShape& shape,
                       const AdapterLayout* layout) {
-  const Batch batch = make_planned_batch(shape.rows, shape.target_rows, shape.trees,
-                                         shape.longest_path, layout);
+  const Batch batch =
+      make_planned_batch(shape.rows, shape.target_rows, shape.trees, shape.longest_path, layout);
   HeadOutputs outputs(shape.target_rows, 0);
   return engine.count(
       [&](const Context& context) { score_pass(model, batch, {}, outputs, context); });
@@ -64,12 +64,14 @@ int64_t planned_score(const Engine& engine, const PassModel& model, const JobSha
 
 int64_t planned_training(const Engine& engine, const PassModel& model, const JobShape& shape,
                          const AdapterLayout& layout) {
-  const Batch batch = make_planned_batch(shape.rows, shape.target_rows, shape.trees,
-                                         shape.longest_path, &layout);
+  const Batch batch =
+      make_planned_batch(shape.rows, shape.target_rows, shape.trees, shape.longest_path, &layout);
   const std::vector<HeadTarget> targets;
   static const float kNoCoefficient = 0;
-  const TrainingPass pass{batch, targets, shape.recompute, {&layout, nullptr},
-                          [](const HeadOutputs&) { return &kNoCoefficient; }};
+  const TrainingPass pass{
+      batch, targets, shape.recompute, {&layout, nullptr}, [](const HeadOutputs&) {
+        return &kNoCoefficient;
+      }};
   return engine.count([&](const Context& context) { training_pass(model, pass, context); });
 }
 
@@ -77,21 +79,20 @@ int64_t planned_generation(const Engine& engine, const PassModel& model, const J
                            const AdapterLayout* layout) {
   // Rows that a sequence adds to the cache, and with them the longest prompt.
   const int64_t own = (shape.cache_rows - shape.rows) / shape.sequences;
-  const Batch prompts = make_planned_batch(shape.rows, shape.trees, shape.trees,
-                                           shape.longest_path - own, layout);
+  const Batch prompts =
+      make_planned_batch(shape.rows, shape.trees, shape.trees, shape.longest_path - own, layout);
   const StepBatch step{make_planned_batch(shape.sequences, shape.sequences, shape.sequences,
                                           shape.longest_path, layout),
                        nullptr};
   const StepBatch* next = own > 0 ? &step : nullptr;
-  const GenerationPass pass{prompts,
-                            shape.sequences,
-                            shape.cache_rows,
-                            nullptr,
-                            {0, 0, 1},
-                            [] { return nullptr; },
-                            [&](const int32_t*, const double*) {
-                              return std::exchange(next, nullptr);
-                            }};
+  const GenerationPass pass{
+      prompts,
+      shape.sequences,
+      shape.cache_rows,
+      nullptr,
+      {0, 0, 1},
+      [] { return nullptr; },
+      [&](const int32_t*, const double*) { return std::exchange(next, nullptr); }};
   return engine.count([&](const Context& context) { generation_pass(model, pass, context); });
 }
 

@@ -20,7 +20,8 @@ namespace {
 
 void check_batch(const PairBatch& batch) {
   if (batch.reference.size() % 2 != 0) {
-    fail(std::to_string(batch.reference.size()) + " reference log-probabilities, expected two a pair");
+    fail(std::to_string(batch.reference.size()) +
+         " reference log-probabilities, expected two a pair");
   }
   if (batch.responses.size() != batch.forest.targets.size()) {
     fail(std::to_string(batch.responses.size()) + " response numbers for " +
@@ -35,7 +36,8 @@ void check_batch(const PairBatch& batch) {
   if (!std::isfinite(batch.pair_weight)) fail("the pair weight is not finite");
 }
 
-// Losses of a batch's pairs, from its targets' log-probabilities, and the gradient by each of these.
+// Losses of a batch's pairs, from its targets' log-probabilities, and the gradient by each of
+// these.
 struct BatchLoss {
   PairResults results;
   std::vector<float> coefficients;  // [targets]
@@ -54,12 +56,9 @@ BatchLoss batch_loss(const PairBatch& batch, const LossOptions& options,
   BatchLoss loss;
   std::vector<double> gradient(pairs * 2);
   for (size_t p = 0; p < pairs; ++p) {
-    const PairLogprobs pair{sums[2 * p],
-                            sums[2 * p + 1],
-                            batch.reference[2 * p],
-                            batch.reference[2 * p + 1],
-                            counts[2 * p],
-                            counts[2 * p + 1]};
+    const PairLogprobs pair{
+        sums[2 * p],   sums[2 * p + 1],  batch.reference[2 * p], batch.reference[2 * p + 1],
+        counts[2 * p], counts[2 * p + 1]};
     const PairLoss result = pair_loss(options, pair);
     loss.results.loss.push_back(result.loss);
     loss.results.chosen.push_back(pair.chosen);
@@ -102,9 +101,7 @@ PairResults Trainer::accumulate(const PairBatch& batch, const LossOptions& optio
   return impl_->accumulate(batch, options, cancel);
 }
 double Trainer::step(const AdamwOptions& options) { return impl_->step(options); }
-void Trainer::clear() {
-  std::fill(impl_->gradient.begin(), impl_->gradient.end(), 0.0f);
-}
+void Trainer::clear() { std::fill(impl_->gradient.begin(), impl_->gradient.end(), 0.0f); }
 
 PairResults Trainer::Impl::accumulate(const PairBatch& batch, const LossOptions& options,
                                       CancelFlag cancel) {
@@ -121,23 +118,26 @@ PairResults Trainer::Impl::accumulate(const PairBatch& batch, const LossOptions&
   const std::vector<HeadTarget> targets = head_targets(forest);
   if (targets.empty()) return batch_loss(batch, options, {}).results;
 
-  // Gradients are added to a copy, which replaces them when all has gone well: a call that is cancelled,
-  // fails, or meets a number that is not finite leaves them as they were.
+  // Gradients are added to a copy, which replaces them when all has gone well: a call that is
+  // cancelled, fails, or meets a number that is not finite leaves them as they were.
   std::copy(gradient.begin(), gradient.end(), in_progress.begin());
   const PassModel model = engine.pass_model(rows.longest);
   BatchLoss loss;
   const auto body = [&](bool recomputing) {
     return [&, recomputing](const Context& context) {
       const bool counting = context.arena->counting();
-      const TrainingPass pass{
-          rows, targets, recomputing, {&adapter->layout(), in_progress.data()},
-          [&](const HeadOutputs& outputs) -> const float* {
-            if (counting) return in_progress.data();  // not read
-            std::vector<double> logprobs(targets.size());
-            for (size_t i = 0; i < targets.size(); ++i) logprobs[i] = outputs.logprob(targets, i);
-            loss = batch_loss(batch, options, logprobs);
-            return loss.finite ? loss.coefficients.data() : nullptr;
-          }};
+      const TrainingPass pass{rows,
+                              targets,
+                              recomputing,
+                              {&adapter->layout(), in_progress.data()},
+                              [&](const HeadOutputs& outputs) -> const float* {
+                                if (counting) return in_progress.data();  // not read
+                                std::vector<double> logprobs(targets.size());
+                                for (size_t i = 0; i < targets.size(); ++i)
+                                  logprobs[i] = outputs.logprob(targets, i);
+                                loss = batch_loss(batch, options, logprobs);
+                                return loss.finite ? loss.coefficients.data() : nullptr;
+                              }};
       training_pass(model, pass, context);
     };
   };

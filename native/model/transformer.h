@@ -3,9 +3,9 @@
 // over the counting backend is the memory plan.
 //
 // A layer has two halves. Attention adds to the residual stream x [N, C] what the rows see on their
-// paths; feed-forward adds what each row makes of itself. With pre-norm (Llama, Mistral, Qwen) a half is
-// x + f(norm(x)); with post-norm (OLMo-2) it is x + norm(f(x)). In the last layer only target rows are
-// queries and go on from there; keys and values are needed of all rows.
+// paths; feed-forward adds what each row makes of itself. With pre-norm (Llama, Mistral, Qwen) a
+// half is x + f(norm(x)); with post-norm (OLMo-2) it is x + norm(f(x)). In the last layer only
+// target rows are queries and go on from there; keys and values are needed of all rows.
 #pragma once
 
 #include <array>
@@ -18,8 +18,9 @@
 
 namespace valora {
 
-// Keys and values of generation, layer by layer: [cache rows, K*D]. `rows` says which cache row each
-// batch row's key goes to; null while the prompts are read, whose batch rows are the cache rows.
+// Keys and values of generation, layer by layer: [cache rows, K*D]. `rows` says which cache row
+// each batch row's key goes to; null while the prompts are read, whose batch rows are the cache
+// rows.
 struct KeyValueCache {
   std::vector<View> keys;
   std::vector<View> values;
@@ -47,7 +48,8 @@ struct LayerStore {
   FeedForwardStore feed_forward;
 };
 
-// Where gradients go: a flat buffer in the adapter's layout, to which each tree's sum is added in order.
+// Where gradients go: a flat buffer in the adapter's layout, to which each tree's sum is added in
+// order.
 struct GradientSink {
   const AdapterLayout* layout = nullptr;
   float* values = nullptr;
@@ -56,8 +58,8 @@ struct GradientSink {
 class Transformer {
  public:
   // `rope` [positions, D] as ops::rope wants it. All references must outlive the transformer.
-  Transformer(const ModelConfig& config, const ModelWeights& weights, View rope,
-              const Batch& batch, const Context& context)
+  Transformer(const ModelConfig& config, const ModelWeights& weights, View rope, const Batch& batch,
+              const Context& context)
       : config_(config), weights_(weights), rope_(rope), batch_(batch), context_(context) {}
 
   Arena& arena() const { return *context_.arena; }
@@ -74,18 +76,18 @@ class Transformer {
   // hidden = final norm of x, both [targets, C].
   void final_norm_forward(View hidden, View x) const;
 
-  // Of the gradients of the layer's output dy [rows_after(layer), C] makes those of its input, dx [N, C], and of its
-  // adapter modules. dx and dy are one view except in the last layer. `first` marks the first layer that
-  // has modules: nothing that comes before its first module is computed, nor is dx. Overwrites dy and
-  // parts of the store.
+  // Of the gradients of the layer's output dy [rows_after(layer), C] makes those of its input, dx
+  // [N, C], and of its adapter modules. dx and dy are one view except in the last layer. `first`
+  // marks the first layer that has modules: nothing that comes before its first module is computed,
+  // nor is dx. Overwrites dy and parts of the store.
   void layer_backward(int64_t layer, View dx, View dy, View x, const LayerStore& store,
                       const GradientSink& sink, bool first) const;
   void final_norm_backward(View dx, View dhidden, View x) const;
 
  private:
   bool pre_norm() const { return config_.norm_placement == NormPlacement::kPre; }
-  // Whether the layer goes on with the target rows alone. The last does so even where all rows are targets,
-  // so that the order of additions never depends on what else is in the batch.
+  // Whether the layer goes on with the target rows alone. The last does so even where all rows are
+  // targets, so that the order of additions never depends on what else is in the batch.
   bool narrows(int64_t layer) const { return layer == config_.layers - 1; }
   const BatchRows& rows_of(int64_t layer) const {
     return narrows(layer) ? batch_.targets : batch_.all;
@@ -101,7 +103,8 @@ class Transformer {
   void norm(View y, View x, const std::vector<float>& weight) const;
   void attention_half(int64_t layer, View x, View y, const AttentionStore& store,
                       const KeyValueCache* cache) const;
-  // `activated` [rows, F] receives silu(gate) * up; it may be the store's gate where nothing is kept.
+  // `activated` [rows, F] receives silu(gate) * up; it may be the store's gate where nothing is
+  // kept.
   void feed_forward_half(int64_t layer, View x, View y, const FeedForwardStore& store,
                          View activated) const;
 
@@ -122,8 +125,8 @@ class Transformer {
   mutable std::vector<LoraRows> lora_groups_;  // what the last lora() pointed to
 };
 
-// Layers up to and including the last, nothing kept, then the final norm: hidden [targets, C]. x [N, C] is
-// working memory.
+// Layers up to and including the last, nothing kept, then the final norm: hidden [targets, C]. x
+// [N, C] is working memory.
 void hidden_forward(const Transformer& transformer, int64_t layers, View hidden, View x,
                     const KeyValueCache* cache);
 

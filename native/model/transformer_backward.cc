@@ -1,5 +1,6 @@
-// Transformer, backward: by the chain rule through each half of a layer, from its output to its input.
-// Frozen matrices get no gradient. What is cheap (norms, silu) is computed again from what was stored.
+// Transformer, backward: by the chain rule through each half of a layer, from its output to its
+// input. Frozen matrices get no gradient. What is cheap (norms, silu) is computed again from what
+// was stored.
 #include "model/transformer.h"
 
 namespace valora {
@@ -53,8 +54,8 @@ void Transformer::feed_forward_backward(int64_t layer, View dx, View x,
     norm_backward(d_down, dx, store.branch, weights.feed_forward_norm, Write::kOverwrite);
   }
   const bool trains_inputs = has_module(sink, layer, {LinearKind::kGate, LinearKind::kUp});
-  const bool trains_attention = has_module(
-      sink, layer, {LinearKind::kQ, LinearKind::kK, LinearKind::kV, LinearKind::kO});
+  const bool trains_attention =
+      has_module(sink, layer, {LinearKind::kQ, LinearKind::kK, LinearKind::kV, LinearKind::kO});
   const bool input_needed = !first || trains_attention;
   View d_activated;
   if (input_needed || trains_inputs) d_activated = arena().matrix(rows.count, config_.feed_forward);
@@ -171,8 +172,7 @@ void Transformer::attention_backward(int64_t layer, View dx, View dy, View x,
                     Write::kAdd, sink);
   }
   if (pre_norm()) {
-    norm_backward(dx, d_input, x, weights.attention_norm,
-                  narrow ? Write::kOverwrite : Write::kAdd);
+    norm_backward(dx, d_input, x, weights.attention_norm, narrow ? Write::kOverwrite : Write::kAdd);
   }
   if (narrow) ops::scatter_rows(dx, dy, batch_.target_rows, Write::kAdd, context_);
 }
@@ -180,8 +180,8 @@ void Transformer::attention_backward(int64_t layer, View dx, View dy, View x,
 void Transformer::layer_backward(int64_t layer, View dx, View dy, View x, const LayerStore& store,
                                  const GradientSink& sink, bool first) const {
   feed_forward_backward(layer, dy, store.middle, store.feed_forward, sink, first);
-  if (first && !has_module(sink, layer, {LinearKind::kQ, LinearKind::kK, LinearKind::kV,
-                                         LinearKind::kO})) {
+  if (first &&
+      !has_module(sink, layer, {LinearKind::kQ, LinearKind::kK, LinearKind::kV, LinearKind::kO})) {
     return;
   }
   attention_backward(layer, dx, dy, x, store.attention, sink, first);

@@ -82,10 +82,9 @@ std::vector<float> decode_vector(const TensorSource& tensor, const uint8_t* data
 
 void check_range(const char* name, int64_t value, int64_t smallest, int64_t largest) {
   if (value < smallest || value > largest) {
-    throw Error(ErrorCode::kInvalidArgument, std::string("the model's config has ") + name + " = " +
-                                                 std::to_string(value) + ", expected " +
-                                                 std::to_string(smallest) + " to " +
-                                                 std::to_string(largest));
+    throw Error(ErrorCode::kInvalidArgument,
+                std::string("the model's config has ") + name + " = " + std::to_string(value) +
+                    ", expected " + std::to_string(smallest) + " to " + std::to_string(largest));
   }
 }
 
@@ -160,15 +159,15 @@ void check_config(const ModelConfig& config) {
                     ", no multiple of kv_heads = " + std::to_string(config.kv_heads));
   }
   if (config.head_dim % 2 != 0) {
-    throw Error(ErrorCode::kInvalidArgument, "the model's config has head_dim = " +
-                                                 std::to_string(config.head_dim) +
-                                                 ", which has no two halves to rotate");
+    throw Error(ErrorCode::kInvalidArgument,
+                "the model's config has head_dim = " + std::to_string(config.head_dim) +
+                    ", which has no two halves to rotate");
   }
   if (static_cast<int64_t>(config.inverse_frequencies.size()) != config.head_dim / 2) {
-    throw Error(ErrorCode::kInvalidArgument,
-                "the model's config has " + std::to_string(config.inverse_frequencies.size()) +
-                    " rotary frequencies, expected head_dim / 2 = " +
-                    std::to_string(config.head_dim / 2));
+    throw Error(
+        ErrorCode::kInvalidArgument,
+        "the model's config has " + std::to_string(config.inverse_frequencies.size()) +
+            " rotary frequencies, expected head_dim / 2 = " + std::to_string(config.head_dim / 2));
   }
 }
 
@@ -200,9 +199,8 @@ void ModelWeights::add(const ModelConfig& config, const TensorSource& tensor,
   const std::string name = tensor_name(tensor.role, tensor.linear, tensor.layer);
   const MatrixShape expected = expected_shape(config, tensor.role, tensor.linear);
   if (expected.outputs == 0) fail(name, "a model of this config has no such tensor");
-  if (outside_layers(tensor.role)
-          ? tensor.layer != -1
-          : tensor.layer < 0 || tensor.layer >= config.layers) {
+  if (outside_layers(tensor.role) ? tensor.layer != -1
+                                  : tensor.layer < 0 || tensor.layer >= config.layers) {
     fail(name, "the model has " + std::to_string(config.layers) + " layers");
   }
   if (tensor.rows != expected.outputs || tensor.cols != expected.inputs) {
@@ -237,8 +235,8 @@ void ModelWeights::add(const ModelConfig& config, const TensorSource& tensor,
   }
   std::unique_ptr<Weight>* slot = matrix_slot(tensor);
   if (*slot != nullptr) fail(name, "it is there twice");
-  *slot = ops.upload_weight(
-      {data, tensor.dtype, tensor.rows, tensor.cols, tensor.interleaved_heads});
+  *slot =
+      ops.upload_weight({data, tensor.dtype, tensor.rows, tensor.cols, tensor.interleaved_heads});
   bytes_ += tensor.bytes;
 }
 
@@ -290,9 +288,9 @@ std::vector<float> ModelWeights::read_rows(TensorRole role, LinearKind linear, i
   source.layer = layer;
   const auto check_rows = [&](int64_t rows) {
     if (begin < 0 || count < 0 || begin > rows || count > rows - begin) {
-      throw Error(ErrorCode::kInvalidArgument,
-                  name + " has " + std::to_string(rows) + " rows; asked for " +
-                      std::to_string(count) + " from row " + std::to_string(begin));
+      throw Error(ErrorCode::kInvalidArgument, name + " has " + std::to_string(rows) +
+                                                   " rows; asked for " + std::to_string(count) +
+                                                   " from row " + std::to_string(begin));
     }
   };
   // Slots are looked up by the same functions that fill them; nothing is changed here.
@@ -303,8 +301,9 @@ std::vector<float> ModelWeights::read_rows(TensorRole role, LinearKind linear, i
     check_rows(1);
     return count == 1 ? values : std::vector<float>();
   }
-  const Weight& weight =
-      role == TensorRole::kHead ? head() : *static_cast<const Weight*>(self.matrix_slot(source)->get());
+  const Weight& weight = role == TensorRole::kHead
+                             ? head()
+                             : *static_cast<const Weight*>(self.matrix_slot(source)->get());
   check_rows(weight.rows());
   std::vector<float> values(count * weight.cols());
   for (int64_t o = 0; o < count; ++o) {

@@ -1,6 +1,6 @@
-// ModelWeights: a model's frozen tensors as its layers use them. Matrices stay where the file has them
-// (Ops::upload_weight decides how they are kept); norms and biases, a few thousand numbers, are decoded
-// to float32. Everything is checked against the config before it is used.
+// ModelWeights: a model's frozen tensors as its layers use them. Matrices stay where the file has
+// them (Ops::upload_weight decides how they are kept); norms and biases, a few thousand numbers,
+// are decoded to float32. Everything is checked against the config before it is used.
 #pragma once
 
 #include <cstdint>
@@ -40,8 +40,8 @@ struct LayerWeights {
 
 class ModelWeights {
  public:
-  // Throws Error{kFile} naming role and layer where a tensor is missing, there twice, unknown to the
-  // config, of another shape, or past the end of its file.
+  // Throws Error{kFile} naming role and layer where a tensor is missing, there twice, unknown to
+  // the config, of another shape, or past the end of its file.
   ModelWeights(const ModelConfig& config, const std::vector<TensorSource>& tensors, const Ops& ops);
 
   const Weight& embedding() const { return *embedding_; }

@@ -89,13 +89,15 @@ class GgufReader {
 
 // ggml's type numbers.
 const std::map<uint32_t, Dtype> kGgmlTypes = {
-    {0, Dtype::kF32},   {1, Dtype::kF16},   {2, Dtype::kQ4_0},  {3, Dtype::kQ4_1}, {6, Dtype::kQ5_0},
-    {7, Dtype::kQ5_1},  {8, Dtype::kQ8_0},  {10, Dtype::kQ2_K}, {11, Dtype::kQ3_K},
-    {12, Dtype::kQ4_K}, {13, Dtype::kQ5_K}, {14, Dtype::kQ6_K}, {30, Dtype::kBF16},
+    {0, Dtype::kF32},   {1, Dtype::kF16},   {2, Dtype::kQ4_0},  {3, Dtype::kQ4_1},
+    {6, Dtype::kQ5_0},  {7, Dtype::kQ5_1},  {8, Dtype::kQ8_0},  {10, Dtype::kQ2_K},
+    {11, Dtype::kQ3_K}, {12, Dtype::kQ4_K}, {13, Dtype::kQ5_K}, {14, Dtype::kQ6_K},
+    {30, Dtype::kBF16},
 };
 
 // The bytes of `name` in a safetensors file whose tensors are all F32.
-const uint8_t* safetensor(const std::vector<uint8_t>& file, const std::string& name, size_t* bytes) {
+const uint8_t* safetensor(const std::vector<uint8_t>& file, const std::string& name,
+                          size_t* bytes) {
   uint64_t header_bytes;
   std::memcpy(&header_bytes, file.data(), 8);
   const std::string header(reinterpret_cast<const char*>(file.data()) + 8, header_bytes);
@@ -147,8 +149,8 @@ TEST(Dequantize, DecodesEveryHalfFloat) {
         EXPECT_EQ(value, sign * INFINITY);
       }
     } else {
-      const double wanted = exponent == 0 ? std::ldexp(fraction, -24)
-                                          : std::ldexp(1024 + fraction, exponent - 25);
+      const double wanted =
+          exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25);
       EXPECT_EQ(value, sign * wanted);
     }
     EXPECT_EQ(std::signbit(value), sign < 0);

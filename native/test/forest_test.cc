@@ -1,8 +1,8 @@
-// Forest: positions, tree borders, targets and attention paths of a hand-written forest, and an error
-// for every rule that can be broken.
+// Forest: positions, tree borders, targets and attention paths of a hand-written forest, and an
+// error for every rule that can be broken.
 //
-// Seen failing: a span's position counted from its parent's begin; the own span left out of a path; each
-// rule's check taken out.
+// Seen failing: a span's position counted from its parent's begin; the own span left out of a path;
+// each rule's check taken out.
 #include "core/forest.h"
 
 #include <gtest/gtest.h>

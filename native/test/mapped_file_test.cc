@@ -55,9 +55,9 @@ TEST_F(MappedFileTest, RefusesRangesOutsideTheFile) {
   const MappedFile file(path);
   const int64_t most = std::numeric_limits<int64_t>::max();
   const int64_t least = std::numeric_limits<int64_t>::min();
-  const int64_t ranges[][2] = {{0, 11}, {10, 1},    {11, 0},       {-1, 1},   {0, -1},
-                               {5, 6},  {most, 1},  {1, most},     {most, most}, {least, 1},
-                               {0, least}, {-5, most}};
+  const int64_t ranges[][2] = {{0, 11},      {10, 1},    {11, 0},    {-1, 1},
+                               {0, -1},      {5, 6},     {most, 1},  {1, most},
+                               {most, most}, {least, 1}, {0, least}, {-5, most}};
   for (const auto& [offset, bytes] : ranges) {
     expect_file_error([&, o = offset, b = bytes] { file.range(o, b); }, path);
   }

@@ -37,7 +37,8 @@ TEST(AdapterTest, FreshOnesHaveUniformAAndZeroB) {
       sum += value;
       squares += double{value} * value;
     }
-    // A uniform on (-b, b) has variance b^2 / 3; five standard errors of the mean and of the variance.
+    // A uniform on (-b, b) has variance b^2 / 3; five standard errors of the mean and of the
+    // variance.
     const double n = static_cast<double>(module.a.size());
     EXPECT_LT(std::abs(sum / n), 5 * std::sqrt(1 / (3 * inputs * n)));
     EXPECT_LT(std::abs(squares / n * inputs * 3 - 1), 5 * std::sqrt(0.8 / n));

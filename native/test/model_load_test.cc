@@ -1,4 +1,5 @@
-// What a model refuses to open, and that the error names the tensor; and GGUF's interleaved q and k rows.
+// What a model refuses to open, and that the error names the tensor; and GGUF's interleaved q and k
+// rows.
 #include <cstring>
 
 #include "core/error.h"
@@ -96,15 +97,16 @@ TEST_F(ModelLoadTest, ConfigsThatCannotBe) {
   expect("vocabulary", [](ModelConfig& c) { c.vocabulary = int64_t{1} << 60; });
 }
 
-// The same q and k, bias included, with the rotary halves of each head interleaved as GGUF has them.
+// The same q and k, bias included, with the rotary halves of each head interleaved as GGUF has
+// them.
 TEST_F(ModelLoadTest, InterleavedRowsAreUndone) {
   std::vector<float> bytes;
   std::vector<TensorSource> tensors = tiny.tensors;
   const TemporaryFile file;
   Model plain = tiny.open(reference_ops());
   for (TensorSource& tensor : tensors) {
-    const std::vector<float> values = plain.read_tensor(tensor.role, tensor.linear, tensor.layer, 0,
-                                                        tensor.rows, 0);
+    const std::vector<float> values =
+        plain.read_tensor(tensor.role, tensor.linear, tensor.layer, 0, tensor.rows, 0);
     tensor.file = file.path();
     tensor.offset = static_cast<int64_t>(bytes.size() * sizeof(float));
     const bool rotates = (tensor.role == TensorRole::kLinear || tensor.role == TensorRole::kBias) &&

@@ -1,9 +1,9 @@
-// The losses against their formulas at known points, and their derivatives against central differences.
-#include "model/loss.h"
-
+// The losses against their formulas at known points, and their derivatives against central
+// differences.
 #include <cmath>
 
 #include "core/error.h"
+#include "model/loss.h"
 #include "support/matrix.h"
 
 namespace valora::test {
@@ -43,7 +43,7 @@ TEST(LossTest, DerivativesEqualCentralDifferences) {
       for (const double rpo_alpha : {0.0, 0.7}) {
         for (int trial = 0; trial < 20; ++trial) {
           const LossOptions options = options_of(kind, smoothing, rpo_alpha);
-          const PairLogprobs at{random.number(40), random.number(40), random.number(40),
+          const PairLogprobs at{random.number(40), random.number(40),   random.number(40),
                                 random.number(40), 1 + random.below(9), 1 + random.below(9)};
           const double h = at.chosen - at.reference_chosen - at.rejected + at.reference_rejected;
           constexpr double kStep = 1e-3;
@@ -55,7 +55,8 @@ TEST(LossTest, DerivativesEqualCentralDifferences) {
             down.*field -= kStep;
             return (pair_loss(options, up).loss - pair_loss(options, down).loss) / (2 * kStep);
           };
-          // Truncation 1e-6 / 6 times a third derivative below beta^3; rounding 1e-16 * loss / 1e-3.
+          // Truncation 1e-6 / 6 times a third derivative below beta^3; rounding 1e-16 * loss /
+          // 1e-3.
           const double tolerance = 1e-9 + 2e-12 * std::abs(loss.loss);
           EXPECT_TRUE(std::abs(slope(&PairLogprobs::chosen) - loss.d_chosen) <= tolerance);
           EXPECT_TRUE(std::abs(slope(&PairLogprobs::rejected) - loss.d_rejected) <= tolerance);
@@ -73,8 +74,8 @@ TEST(LossTest, StaysFiniteFarFromZero) {
 }
 
 TEST(LossTest, CarriesNotANumber) {
-  for (const LossKind kind : {LossKind::kSigmoid, LossKind::kIpo, LossKind::kHinge,
-                              LossKind::kRobust, LossKind::kSft}) {
+  for (const LossKind kind :
+       {LossKind::kSigmoid, LossKind::kIpo, LossKind::kHinge, LossKind::kRobust, LossKind::kSft}) {
     EXPECT_TRUE(std::isnan(pair_loss(options_of(kind), {NAN, 0, 0, 0, 1, 1}).loss));
   }
 }

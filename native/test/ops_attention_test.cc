@@ -1,5 +1,5 @@
-// attention_forward and attention_backward against double-precision answers and finite differences, for
-// every backend; and the promise that a row's bits depend on its path alone.
+// attention_forward and attention_backward against double-precision answers and finite differences,
+// for every backend; and the promise that a row's bits depend on its path alone.
 //
 // Seen failing: a path's segments walked leaf first; one key past the position seen; the group's kv
 // head taken as head % kv_heads; dk of rows no query sees left unwritten (NaN); delta left out.
@@ -20,7 +20,8 @@ struct Case {
   int64_t heads, kv_heads, head_dim;
 };
 
-// Paths that end on, before and after a block's border, spans that straddle one, deep and wide trees.
+// Paths that end on, before and after a block's border, spans that straddle one, deep and wide
+// trees.
 std::vector<Case> cases() {
   std::vector<std::pair<int32_t, int32_t>> chain = {{-1, 1}};
   for (int32_t s = 1; s < 40; ++s) chain.push_back({s - 1, 1 + s % 4});
@@ -29,10 +30,18 @@ std::vector<Case> cases() {
       {"two trees of one row", {{-1, 1}, {-1, 1}}, {1}, 2, 1, 24},
       {"one block", {{-1, 64}}, {0, 63}, 3, 1, 64},
       {"a leftover of one", {{-1, 65}}, {64}, 9, 3, 64},
-      {"a prompt with branches over a border", {{-1, 61}, {0, 7}, {0, 70}, {0, 1}}, {60, 61, 137},
-       4, 2, 80},
-      {"nested branches", {{-1, 30}, {0, 33}, {1, 2}, {1, 66}, {0, 129}, {-1, 5}, {5, 3}},
-       {29, 62, 64, 259, 267}, 6, 2, 16},
+      {"a prompt with branches over a border",
+       {{-1, 61}, {0, 7}, {0, 70}, {0, 1}},
+       {60, 61, 137},
+       4,
+       2,
+       80},
+      {"nested branches",
+       {{-1, 30}, {0, 33}, {1, 2}, {1, 66}, {0, 129}, {-1, 5}, {5, 3}},
+       {29, 62, 64, 259, 267},
+       6,
+       2,
+       16},
       {"a deep chain", chain, {0, 50, 99}, 2, 2, 24},
       {"wide heads", {{-1, 20}, {0, 60}, {0, 50}}, {19, 79, 129}, 8, 1, 128},
       {"an odd width", {{-1, 66}, {0, 3}}, {68}, 3, 3, 10},
@@ -51,8 +60,7 @@ TEST_P(OpsAttentionTest, ForwardAndBackwardAreRightOnForests) {
     for (const bool targets_only : {false, true}) {
       SCOPED_TRACE(targets_only ? "target rows" : "all rows");
       const PathsView paths = targets_only ? forest.target_paths() : forest.all_paths();
-      const int64_t queries =
-          targets_only ? static_cast<int64_t>(c.targets.size()) : forest.rows();
+      const int64_t queries = targets_only ? static_cast<int64_t>(c.targets.size()) : forest.rows();
       AttentionRun run(random, queries, forest.rows(), shape);
       run.run(paths, shape, machine);
       const Grid q = run.q.grid(), k = run.k.grid(), v = run.v.grid();
@@ -68,7 +76,8 @@ TEST_P(OpsAttentionTest, ForwardAndBackwardAreRightOnForests) {
   }
 }
 
-// Scores of some thousands, of either sign: only a running maximum keeps exp in range, even in double.
+// Scores of some thousands, of either sign: only a running maximum keeps exp in range, even in
+// double.
 TEST_P(OpsAttentionTest, LargeScoresNeitherOverflowNorVanish) {
   Random random(12);
   const Machine machine(ops());
@@ -103,8 +112,8 @@ TEST_P(OpsAttentionTest, BackwardMeetsFiniteDifferences) {
     return sum;
   };
   const Grid inputs[3] = {run.q.grid(), run.k.grid(), run.v.grid()};
-  AttentionGradients want = attention_backward_answer(d_o, inputs[0], inputs[1], inputs[2], paths,
-                                                      shape);
+  AttentionGradients want =
+      attention_backward_answer(d_o, inputs[0], inputs[1], inputs[2], paths, shape);
   Answer* answers[3] = {&want.dq, &want.dk, &want.dv};
   constexpr double kStep = 1e-4;
   for (int which = 0; which < 3; ++which) {
@@ -138,8 +147,8 @@ TEST_P(OpsAttentionTest, KeysThatNoQuerySeesGetZeroGradients) {
   }
 }
 
-// The bits of a row follow from its path: with a shared prompt, with a prompt of its own, alone as a
-// query, and beside other trees.
+// The bits of a row follow from its path: with a shared prompt, with a prompt of its own, alone as
+// a query, and beside other trees.
 TEST_P(OpsAttentionTest, SharingThePromptChangesNoBit) {
   Random random(15);
   const Machine machine(ops(), 2);

@@ -1,9 +1,9 @@
-// Promise 2 to the bit: the CPU's instruction sets agree on every operation, threads do not matter, a row
-// does not depend on its batch, and a product is one fmaf chain in ascending order.
+// Promise 2 to the bit: the CPU's instruction sets agree on every operation, threads do not matter,
+// a row does not depend on its batch, and a product is one fmaf chain in ascending order.
 //
-// Seen failing: one backend's table pointed at the reference's functions (sets differ); a chain split into
-// even and odd k (chain test); a sum over threads' halves (threads test); a row-count dependent block of K
-// (batch test).
+// Seen failing: one backend's table pointed at the reference's functions (sets differ); a chain
+// split into even and odd k (chain test); a sum over threads' halves (threads test); a row-count
+// dependent block of K (batch test).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -118,7 +118,8 @@ Outcome run_head(const Ops& ops, int threads, int64_t rows, int64_t vocabulary) 
   outcome.add(expected);
   outcome.add(dx);
   for (const SampleParameters& parameters :
-       {SampleParameters{0, 0, 1}, SampleParameters{0.9f, 0, 1}, SampleParameters{1.1f, 40, 0.9f}}) {
+       {SampleParameters{0, 0, 1}, SampleParameters{0.9f, 0, 1},
+        SampleParameters{1.1f, 40, 0.9f}}) {
     ops::sample(tokens.data(), logprobs.data(), x.view(), *weight, parameters, uniform.data(),
                 machine);
     outcome.add(tokens);
@@ -163,7 +164,8 @@ Outcome run_rows(const Ops& ops, int threads) {
 std::vector<Scenario> scenarios() {
   std::vector<Scenario> list;
   for (const Dtype dtype : kAllDtypes) {
-    const int64_t inputs = dtype_info(dtype).block_size == 1 ? 131 : 3 * dtype_info(dtype).block_size;
+    const int64_t inputs =
+        dtype_info(dtype).block_size == 1 ? 131 : 3 * dtype_info(dtype).block_size;
     for (const int64_t rows : {1, 21}) {
       list.push_back({std::string("linear ") + dtype_info(dtype).name + " " + std::to_string(rows),
                       [=](const Ops& ops, int threads) {
@@ -176,13 +178,14 @@ std::vector<Scenario> scenarios() {
                   }});
   for (const AttentionShape& shape : {attention_shape(6, 2, 64), attention_shape(4, 4, 24),
                                       attention_shape(5, 1, 10), attention_shape(2, 1, 128)}) {
-    list.push_back({"attention of width " + std::to_string(shape.head_dim),
-                    [=](const Ops& ops, int threads) { return run_attention(ops, threads, shape); }});
+    list.push_back(
+        {"attention of width " + std::to_string(shape.head_dim),
+         [=](const Ops& ops, int threads) { return run_attention(ops, threads, shape); }});
   }
-  list.push_back({"head", [](const Ops& ops, int threads) { return run_head(ops, threads, 1, 1537); }});
-  list.push_back({"head rows", [](const Ops& ops, int threads) {
-                    return run_head(ops, threads, 45, 700);
-                  }});
+  list.push_back(
+      {"head", [](const Ops& ops, int threads) { return run_head(ops, threads, 1, 1537); }});
+  list.push_back(
+      {"head rows", [](const Ops& ops, int threads) { return run_head(ops, threads, 45, 700); }});
   list.push_back({"rows", run_rows});
   return list;
 }
@@ -236,13 +239,15 @@ TEST_P(OpsBitwiseTest, ARowOfALinearDoesNotDependOnItsBatch) {
       run(begin, count, &y_part, &dx_part);
       for (int64_t n = 0; n < count; ++n) {
         EXPECT_TRUE(same_row(y_part, n, y, begin + n)) << "y, row " << begin + n << " of " << count;
-        EXPECT_TRUE(same_row(dx_part, n, dx, begin + n)) << "dx, row " << begin + n << " of " << count;
+        EXPECT_TRUE(same_row(dx_part, n, dx, begin + n))
+            << "dx, row " << begin + n << " of " << count;
       }
     }
   }
 }
 
-// The gradient of two trees in one call is that of the trees one after the other, whatever rows lie around.
+// The gradient of two trees in one call is that of the trees one after the other, whatever rows lie
+// around.
 TEST_P(OpsBitwiseTest, LoraGradientAddsTreesInOrder) {
   Random random(46);
   const Machine machine(ops(), 2);
@@ -257,8 +262,10 @@ TEST_P(OpsBitwiseTest, LoraGradientAddsTreesInOrder) {
   ops::lora_gradient(da.view(), db.view(), dy.view(), x.view(), t.view(), dt.view(), 0.5f, trees, 3,
                      machine);
   for (const RowRange& tree : trees) {
-    const Matrix x_tree = x.slice(tree.begin, tree.count), dy_tree = dy.slice(tree.begin, tree.count);
-    const Matrix t_tree = t.slice(tree.begin, tree.count), dt_tree = dt.slice(tree.begin, tree.count);
+    const Matrix x_tree = x.slice(tree.begin, tree.count),
+                 dy_tree = dy.slice(tree.begin, tree.count);
+    const Matrix t_tree = t.slice(tree.begin, tree.count),
+                 dt_tree = dt.slice(tree.begin, tree.count);
     const RowRange whole = {0, tree.count};
     ops::lora_gradient(da_steps.view(), db_steps.view(), dy_tree.view(), x_tree.view(),
                        t_tree.view(), dt_tree.view(), 0.5f, &whole, 1, machine);
@@ -275,7 +282,8 @@ TEST(OpsBitwise, AProductIsOneAscendingChain) {
   const int64_t rows = 19, outputs = 261, inputs = 1031, rank = 6;
   const StoredWeight w = random_weight(random, Dtype::kF32, outputs, inputs);
   const Matrix x = Matrix::random(random, rows, inputs), dy = Matrix::random(random, rows, outputs);
-  const Matrix bias = Matrix::random(random, 1, outputs), before = Matrix::random(random, rows, inputs);
+  const Matrix bias = Matrix::random(random, 1, outputs),
+               before = Matrix::random(random, rows, inputs);
   const Matrix a = Matrix::random(random, rank, inputs), b = Matrix::random(random, outputs, rank);
   const LoraRows group = {0, rows, a.view(), b.view(), 0.75f};
   const LoraView lora = {&group, 1, rank};
@@ -299,19 +307,23 @@ TEST(OpsBitwise, AProductIsOneAscendingChain) {
     int64_t wrong = 0;
     for (int64_t n = 0; n < rows; ++n) {
       for (int64_t o = 0; o < outputs; ++o) {
-        const float sum = chain(inputs, [&](int64_t k) { return x.at(n, k); },
-                                [&](int64_t k) { return w.values.at(o, k); });
+        const float sum = chain(
+            inputs, [&](int64_t k) { return x.at(n, k); },
+            [&](int64_t k) { return w.values.at(o, k); });
         wrong += y.at(n, o) != sum + bias.at(0, o);
       }
       for (int64_t r = 0; r < rank; ++r) {
-        wrong += t.at(n, r) != chain(inputs, [&](int64_t k) { return x.at(n, k); },
-                                     [&](int64_t k) { return a.at(r, k); });
-        wrong += dt.at(n, r) != 0.75f * chain(outputs, [&](int64_t k) { return dy.at(n, k); },
-                                              [&](int64_t k) { return b.at(k, r); });
+        wrong += t.at(n, r) != chain(
+                                   inputs, [&](int64_t k) { return x.at(n, k); },
+                                   [&](int64_t k) { return a.at(r, k); });
+        wrong += dt.at(n, r) != 0.75f * chain(
+                                            outputs, [&](int64_t k) { return dy.at(n, k); },
+                                            [&](int64_t k) { return b.at(k, r); });
       }
       for (int64_t i = 0; i < inputs; ++i) {
-        const float sum = chain(outputs, [&](int64_t k) { return dy.at(n, k); },
-                                [&](int64_t k) { return w.values.at(k, i); });
+        const float sum = chain(
+            outputs, [&](int64_t k) { return dy.at(n, k); },
+            [&](int64_t k) { return w.values.at(k, i); });
         wrong += dx.at(n, i) != sum;
         wrong += dx_added.at(n, i) != before.at(n, i) + sum;
       }

@@ -1,7 +1,9 @@
 // What the shared wrappers of ops.h promise: wrong shapes and indices are errors that say what was
-// expected, empty inputs pass, a set cancel flag stops, and the counting backend measures without touching.
+// expected, empty inputs pass, a set cancel flag stops, and the counting backend measures without
+// touching.
 //
-// Seen failing: each check taken out of ops.cc in turn makes its case below pass through to the backend.
+// Seen failing: each check taken out of ops.cc in turn makes its case below pass through to the
+// backend.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -41,9 +43,8 @@ class OpsCheckTest : public testing::Test {
 
 TEST_F(OpsCheckTest, WrongShapesAreErrorsThatNameThem) {
   Matrix x = m(3, 6), y = m(3, 8), narrow = m(3, 5), none;
-  expect_invalid(
-      [&] { ops::linear_forward(narrow.view(), {}, x.view(), *w_, {}, {}, machine_); },
-      "linear_forward: y is [3, 5], expected [3, 8]");
+  expect_invalid([&] { ops::linear_forward(narrow.view(), {}, x.view(), *w_, {}, {}, machine_); },
+                 "linear_forward: y is [3, 5], expected [3, 8]");
   expect_invalid([&] { ops::linear_forward(y.view(), {}, narrow.view(), *w_, {}, {}, machine_); },
                  "linear_forward: x is [3, 5], expected [3, 6]");
   expect_invalid(
@@ -56,7 +57,8 @@ TEST_F(OpsCheckTest, WrongShapesAreErrorsThatNameThem) {
                  "columns a multiple of weight's");
   expect_invalid([&] { ops::rope(x.view(), m(2, 5).view(), nullptr, 5, 1, machine_); },
                  "even head width");
-  expect_invalid([&] { ops::swiglu_forward(y.view(), x.view(), x.view(), machine_); }, "h is [3, 8]");
+  expect_invalid([&] { ops::swiglu_forward(y.view(), x.view(), x.view(), machine_); },
+                 "h is [3, 8]");
   View tight = x.view();
   tight.stride = 4;
   expect_invalid([&] { ops::sum_of_squares(tight, machine_); }, "stride 4");
@@ -66,15 +68,19 @@ TEST_F(OpsCheckTest, WrongShapesAreErrorsThatNameThem) {
 }
 
 TEST_F(OpsCheckTest, LoraGroupsMustFitTheBatch) {
-  Matrix x = m(4, 6), y = m(4, 8), t = m(4, 2), a = m(2, 6), b = m(8, 2), wide = m(3, 6), b3 = m(8, 3);
+  Matrix x = m(4, 6), y = m(4, 8), t = m(4, 2), a = m(2, 6), b = m(8, 2), wide = m(3, 6),
+         b3 = m(8, 3);
   const auto run = [&](std::vector<LoraRows> groups) {
     ops::linear_forward(y.view(), t.view(), x.view(), *w_, {},
                         {groups.data(), static_cast<int64_t>(groups.size()), 2}, machine_);
   };
   run({{0, 2, a.view(), b.view(), 1}, {2, 2, a.view(), b.view(), 1}});
   expect_invalid([&] { run({{3, 2, a.view(), b.view(), 1}}); }, "LoRA group 0 has rows [3, 5)");
-  expect_invalid([&] { run({{0, 2, a.view(), b.view(), 1}, {1, 2, a.view(), b.view(), 1}}); },
-                 "LoRA group 1 has rows [1, 3)");
+  expect_invalid(
+      [&] {
+        run({{0, 2, a.view(), b.view(), 1}, {1, 2, a.view(), b.view(), 1}});
+      },
+      "LoRA group 1 has rows [1, 3)");
   expect_invalid([&] { run({{0, 2, wide.view(), b3.view(), 1}}); }, "rank 3, expected 1 to 2");
   expect_invalid([&] { run({{0, 2, a.view(), b3.view(), 1}}); }, "LoRA b is [8, 3]");
 }
@@ -180,15 +186,15 @@ TEST_F(OpsCheckTest, ASetCancelFlagStops) {
   EXPECT_TRUE(same_bits(x, after));
 }
 
-// A dry run over addresses of nothing: no read, no write, and the arena's peak is what a real run takes.
+// A dry run over addresses of nothing: no read, no write, and the arena's peak is what a real run
+// takes.
 TEST_F(OpsCheckTest, CountingMeasuresWhatARealRunTakes) {
   const AttentionShape shape = attention_shape(4, 2, 16);
   const Forest forest = make_forest(make_spans({{-1, 100}, {0, 30}}));
   const auto run = [&](Context context, const uint8_t* data) {
     Arena& arena = *context.arena;
     const ArenaScope scope(arena);
-    const std::unique_ptr<Weight> w =
-        context.ops->upload_weight({data, Dtype::kF32, 64, 64, 0});
+    const std::unique_ptr<Weight> w = context.ops->upload_weight({data, Dtype::kF32, 64, 64, 0});
     const View x = arena.matrix(130, 64), y = arena.matrix(130, 64), lse = arena.matrix(130, 4);
     const View kv = arena.matrix(130, 32), t = arena.matrix(130, 4);
     const View a = arena.matrix(4, 64), b = arena.matrix(64, 4);

@@ -1,8 +1,9 @@
 // head_forward, head_backward and sample against double-precision answers, for every backend; the
 // gradient also against central differences of the loss itself.
 //
-// Seen failing: the expectation not rescaled when the maximum moves; the last chunk's padding counted
-// as entries of logit 0; the largest index of equal logits returned; top_p applied before top_k.
+// Seen failing: the expectation not rescaled when the maximum moves; the last chunk's padding
+// counted as entries of logit 0; the largest index of equal logits returned; top_p applied before
+// top_k.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -21,8 +22,8 @@ struct HeadShape {
 };
 
 // Below, at and past a chunk of 512, leftovers of one, and logits of some tens.
-constexpr HeadShape kShapes[] = {{1, 8, 1, 1},     {2, 17, 40, 1},   {1, 64, 512, 1}, {3, 33, 513, 4},
-                                 {9, 48, 1300, 2}, {70, 16, 1025, 8}};
+constexpr HeadShape kShapes[] = {{1, 8, 1, 1},    {2, 17, 40, 1},   {1, 64, 512, 1},
+                                 {3, 33, 513, 4}, {9, 48, 1300, 2}, {70, 16, 1025, 8}};
 
 struct RowAnswer {
   std::vector<double> logits;
@@ -53,7 +54,8 @@ std::vector<double> row_of(const Matrix& x, int64_t n) {
   return row;
 }
 
-// What float32 exponentials cost a normaliser that is summed in double: a few roundings of each term.
+// What float32 exponentials cost a normaliser that is summed in double: a few roundings of each
+// term.
 constexpr double kNormaliserRoundings = 8;
 
 class OpsHeadTest : public OpsTest {};
@@ -97,9 +99,10 @@ TEST_P(OpsHeadTest, ForwardIsRight) {
           const double p = std::exp(row.logits[o] - row.normaliser);
           for (int64_t c = 0; c < s.channels; ++c) {
             want.value.at(n, c) += p * w.values.at(o, c);
-            // Both the term and the normaliser move with the logits; then a chain over the vocabulary.
-            want.bound.at(n, c) += p * std::abs(w.values.at(o, c)) *
-                                   (2 * error + (s.vocabulary + 16) * kRoundoff);
+            // Both the term and the normaliser move with the logits; then a chain over the
+            // vocabulary.
+            want.bound.at(n, c) +=
+                p * std::abs(w.values.at(o, c)) * (2 * error + (s.vocabulary + 16) * kRoundoff);
           }
         }
       }
@@ -178,8 +181,8 @@ TEST_P(OpsHeadTest, GradientMeetsFiniteDifferencesOfTheLoss) {
       up[c] += kStep;
       down[c] -= kStep;
       want.value.at(n, c) = (loss(up) - loss(down)) / (2 * kStep);
-      // |W| <= 1, so the expectation is off by at most its probabilities' errors; and the differences'
-      // own h^2 / 6 times a third cumulant of at most 8.
+      // |W| <= 1, so the expectation is off by at most its probabilities' errors; and the
+      // differences' own h^2 / 6 times a third cumulant of at most 8.
       want.bound.at(n, c) =
           weights * (2 * row.logit_error + (vocabulary + 32) * kRoundoff + 2 * kStep * kStep);
     }
@@ -232,8 +235,8 @@ TEST_P(OpsHeadTest, ARowsBitsDoNotDependOnItsBatch) {
   }
 }
 
-// The tokens that a draw may fall on, given that weights are uncertain by a relative `slack`; empty where
-// a border of top_k or top_p is too close to call.
+// The tokens that a draw may fall on, given that weights are uncertain by a relative `slack`; empty
+// where a border of top_k or top_p is too close to call.
 std::vector<int32_t> acceptable(const RowAnswer& row, const SampleParameters& parameters,
                                 double uniform, double slack) {
   const int64_t vocabulary = static_cast<int64_t>(row.logits.size());
@@ -259,8 +262,8 @@ std::vector<int32_t> acceptable(const RowAnswer& row, const SampleParameters& pa
       if (run >= parameters.top_p * all) break;
       run += weight(kept[count++]);
     }
-    if (count < kept.size() && weight(kept[count - 1]) - weight(kept[count]) <=
-                                   slack * weight(kept[count])) {
+    if (count < kept.size() &&
+        weight(kept[count - 1]) - weight(kept[count]) <= slack * weight(kept[count])) {
       return {};
     }
     kept.resize(count);
@@ -291,7 +294,8 @@ TEST_P(OpsHeadTest, SamplingFollowsTemperatureTopKAndTopP) {
     for (const SampleParameters& parameters :
          {SampleParameters{0, 0, 1}, SampleParameters{1, 0, 1}, SampleParameters{0.7f, 5, 1},
           SampleParameters{1.3f, 0, 0.8f}, SampleParameters{1, 10, 0.5f},
-          SampleParameters{0.01f, 0, 1}, SampleParameters{1, 1, 1}, SampleParameters{1, 0, 1e-6f}}) {
+          SampleParameters{0.01f, 0, 1}, SampleParameters{1, 1, 1},
+          SampleParameters{1, 0, 1e-6f}}) {
       SCOPED_TRACE(std::to_string(vocabulary) + " entries, temperature " +
                    std::to_string(parameters.temperature) + " top_k " +
                    std::to_string(parameters.top_k) + " top_p " + std::to_string(parameters.top_p));

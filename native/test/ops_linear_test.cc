@@ -1,8 +1,9 @@
-// linear_forward, linear_backward and lora_gradient against double-precision answers, for every backend,
-// dtype and orientation.
+// linear_forward, linear_backward and lora_gradient against double-precision answers, for every
+// backend, dtype and orientation.
 //
-// Seen failing: kRowBlock's last block cut short in the reference's backward (NaN rows); a LoRA group's
-// scale left out; dt written after instead of before dx; one row of W read from its neighbour.
+// Seen failing: kRowBlock's last block cut short in the reference's backward (NaN rows); a LoRA
+// group's scale left out; dt written after instead of before dx; one row of W read from its
+// neighbour.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -19,7 +20,7 @@ struct Shape {
 };
 
 // One of everything, odd widths, leftovers of one past 8, 16, 64, 256 and 512, few rows and many.
-constexpr Shape kShapes[] = {{1, 1, 1},     {1, 17, 33},  {2, 16, 64},   {3, 130, 100}, {5, 7, 1},
+constexpr Shape kShapes[] = {{1, 1, 1},     {1, 17, 33},   {2, 16, 64},   {3, 130, 100}, {5, 7, 1},
                              {17, 300, 45}, {65, 33, 129}, {1, 513, 521}, {70, 257, 513}};
 
 std::string shape_name(const Shape& s, Dtype dtype) {
@@ -78,7 +79,8 @@ TEST_P(OpsLinearTest, ForwardIsRightForAwkwardShapes) {
   for (const Shape& s : kShapes) {
     const StoredWeight weight = random_weight(random, Dtype::kF32, s.outputs, s.inputs);
     check_forward(s, weight, Matrix(), {}, random);
-    check_forward(s, weight, Matrix::random(random, 1, s.outputs), some_adapters(random, s), random);
+    check_forward(s, weight, Matrix::random(random, 1, s.outputs), some_adapters(random, s),
+                  random);
   }
 }
 
@@ -139,8 +141,8 @@ TEST_P(OpsLinearTest, SixteenAdaptersShareABatch) {
   check_backward(s, weight, Write::kAdd, adapters, random);
 }
 
-// Central differences of the double-precision loss sum(dy * y(x)); linear in x, so exact but for the
-// doubles' own rounding.
+// Central differences of the double-precision loss sum(dy * y(x)); linear in x, so exact but for
+// the doubles' own rounding.
 TEST_P(OpsLinearTest, BackwardMeetsFiniteDifferences) {
   Random random(7);
   const Shape s{5, 11, 13};

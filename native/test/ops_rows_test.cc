@@ -1,8 +1,8 @@
-// The operations that look at a row or a number at a time - embed, rmsnorm, rope, swiglu, add, gather,
-// scatter, AdamW, sum of squares - against double-precision answers, for every backend.
+// The operations that look at a row or a number at a time - embed, rmsnorm, rope, swiglu, add,
+// gather, scatter, AdamW, sum of squares - against double-precision answers, for every backend.
 //
-// Seen failing: eps outside the mean; the group's width taken for the row's; the sine's sign kept in the
-// backward; silu' without its g (1 - s) term; weight decay coupled into the gradient.
+// Seen failing: eps outside the mean; the group's width taken for the row's; the sine's sign kept
+// in the backward; silu' without its g (1 - s) term; weight decay coupled into the gradient.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -53,11 +53,12 @@ TEST_P(OpsRowsTest, RmsnormForwardIsRight) {
       Answer want(y.rows(), y.cols());
       for (int64_t n = 0; n < s.rows; ++n) {
         for (int64_t g = 0; g < s.groups; ++g) {
-          const std::vector<double> group = norm_group(piece(x, n, g * s.width, s.width),
-                                                       piece(w, 0, 0, s.width), eps);
+          const std::vector<double> group =
+              norm_group(piece(x, n, g * s.width, s.width), piece(w, 0, 0, s.width), eps);
           for (int64_t i = 0; i < s.width; ++i) {
             want.value.at(n, g * s.width + i) = group[i];
-            want.bound.at(n, g * s.width + i) = (s.width / kLanes + 12) * kRoundoff * std::abs(group[i]);
+            want.bound.at(n, g * s.width + i) =
+                (s.width / kLanes + 12) * kRoundoff * std::abs(group[i]);
           }
         }
       }
@@ -79,7 +80,8 @@ TEST_P(OpsRowsTest, RmsnormBackwardMeetsFiniteDifferences) {
     const Matrix before = Matrix::random(random, s.rows, s.groups * s.width);
     Matrix dx(x.rows(), x.cols());
     Matrix added = before;
-    ops::rmsnorm_backward(dx.view(), dy.view(), x.view(), w.view(), eps, Write::kOverwrite, machine);
+    ops::rmsnorm_backward(dx.view(), dy.view(), x.view(), w.view(), eps, Write::kOverwrite,
+                          machine);
     ops::rmsnorm_backward(added.view(), dy.view(), x.view(), w.view(), eps, Write::kAdd, machine);
     Answer want(x.rows(), x.cols()), want_added(x.rows(), x.cols());
     for (int64_t n = 0; n < s.rows; ++n) {
@@ -108,8 +110,8 @@ TEST_P(OpsRowsTest, RmsnormBackwardMeetsFiniteDifferences) {
           const double size = r * std::abs(weight[i] * grad[i]) +
                               std::abs(at[i]) * r * r * r / static_cast<double>(s.width) * dot_size;
           // The differences' own error: h^2 / 6 times a third derivative of about 60 r^4.
-          const double bound = (2 * (s.width / kLanes) + 32) * kRoundoff * size +
-                               10 * kStep * kStep * r * r * r * r;
+          const double bound =
+              (2 * (s.width / kLanes) + 32) * kRoundoff * size + 10 * kStep * kStep * r * r * r * r;
           want.value.at(n, begin + i) = value;
           want.bound.at(n, begin + i) = bound;
           want_added.value.at(n, begin + i) = value + before.at(n, begin + i);
@@ -138,7 +140,8 @@ TEST_P(OpsRowsTest, SwigluIsRightForwardAndBackward) {
         Matrix h(rows, cols);
         ops::swiglu_forward(h.view(), gate.view(), up.view(), machine);
         Matrix dgate = gate, dup = up;  // in place, as ops.h allows
-        ops::swiglu_backward(dgate.view(), dup.view(), dh.view(), dgate.view(), dup.view(), machine);
+        ops::swiglu_backward(dgate.view(), dup.view(), dh.view(), dgate.view(), dup.view(),
+                             machine);
         Answer want_h(rows, cols), want_dgate(rows, cols), want_dup(rows, cols);
         for (int64_t n = 0; n < rows; ++n) {
           for (int64_t i = 0; i < cols; ++i) {
@@ -154,7 +157,7 @@ TEST_P(OpsRowsTest, SwigluIsRightForwardAndBackward) {
             const double slope = (silu(g + kStep) - silu(g - kStep)) / (2 * kStep);
             want_dgate.value.at(n, i) = d * u * slope;
             want_dgate.bound.at(n, i) =
-                20 * kRoundoff * std::abs(d * u) * s * (1 + std::abs(g) * (1 + s) ) +
+                20 * kRoundoff * std::abs(d * u) * s * (1 + std::abs(g) * (1 + s)) +
                 1e-9 * std::abs(d * u) * (1 + std::abs(g)) + floor;
           }
         }

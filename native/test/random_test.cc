@@ -26,10 +26,9 @@ TEST(Random, CounterWalksThroughTheWordsOfEachBlock) {
   const uint64_t seed = 0x0123456789abcdef;
   const uint64_t stream = 0xfedcba9876543210;
   for (const uint64_t block : {uint64_t{0}, uint64_t{5}, uint64_t{1} << 40}) {
-    const Words words =
-        philox4x32({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), 0x76543210,
-                    0xfedcba98},
-                   {0x89abcdef, 0x01234567});
+    const Words words = philox4x32(
+        {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), 0x76543210, 0xfedcba98},
+        {0x89abcdef, 0x01234567});
     for (uint64_t i = 0; i < 4; ++i) {
       EXPECT_EQ(random_bits(seed, stream, block * 4 + i), words[static_cast<size_t>(i)]);
     }

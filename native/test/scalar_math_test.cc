@@ -45,9 +45,9 @@ constexpr double kLargestError = 1.03;
 
 TEST(ExpScalar, StaysWithinItsMeasuredError) {
   // A prime stride, so that the samples do not fall on a pattern of low bits.
-  for (const double worst : {worst_error(0.0f, 88.3762f, 997), worst_error(-0.0f, -87.0f, 997),
-                             worst_error(26.71694f, 26.71695f, 1),
-                             worst_error(-59.92317f, -59.92318f, 1)}) {
+  for (const double worst :
+       {worst_error(0.0f, 88.3762f, 997), worst_error(-0.0f, -87.0f, 997),
+        worst_error(26.71694f, 26.71695f, 1), worst_error(-59.92317f, -59.92318f, 1)}) {
     EXPECT_TRUE(worst <= kLargestError) << worst;
     EXPECT_TRUE(worst >= 0.9) << "the range was not walked: " << worst;
   }

@@ -45,7 +45,8 @@ TEST(ThreadPool, WhatALoopWroteIsSeenByTheNextOneAndByTheCaller) {
   std::vector<int64_t> a(64, 0), b(64, 0);
   for (int round = 0; round < 2000; ++round) {
     loop(pool, 64, [&](int64_t i, int) { a[static_cast<size_t>(i)] += 1; });
-    loop(pool, 64, [&](int64_t i, int) { b[static_cast<size_t>(i)] += a[static_cast<size_t>(63 - i)]; });
+    loop(pool, 64,
+         [&](int64_t i, int) { b[static_cast<size_t>(i)] += a[static_cast<size_t>(63 - i)]; });
   }
   EXPECT_EQ(std::accumulate(a.begin(), a.end(), int64_t{0}), 64 * 2000);
   EXPECT_EQ(std::accumulate(b.begin(), b.end(), int64_t{0}), 64 * (2000 * 2001 / 2));

@@ -19,7 +19,16 @@ const GENERATION = {
   streams: Int32Array.of(0),
   stopTokens: new Int32Array(),
 };
-const SHAPE = { job: "score", rows: 8, targetRows: 8, trees: 1, longestPath: 8, recompute: false, sequences: 0, cacheRows: 0 };
+const SHAPE = {
+  job: "score",
+  rows: 8,
+  targetRows: 8,
+  trees: 1,
+  longestPath: 8,
+  recompute: false,
+  sequences: 0,
+  cacheRows: 0,
+};
 
 describe("an argument of the wrong type or range", () => {
   let model: NativeModel;
@@ -105,7 +114,9 @@ describe("an argument of the wrong type or range", () => {
   refuses("spec.rank", () => loose().createAdapter!({ ...LORA, rank: 0 }));
   refuses("spec.scale", () => loose().createAdapter!({ ...LORA, scale: Number.NaN }));
   refuses("modules[0].a", () =>
-    loose().loadAdapter!([{ layer: 0, kind: "q_proj", rank: 1, scale: 1, a: new Float64Array(64), b: new Float32Array(64) }]),
+    loose().loadAdapter!([
+      { layer: 0, kind: "q_proj", rank: 1, scale: 1, a: new Float64Array(64), b: new Float32Array(64) },
+    ]),
   );
   refuses("handle", () => loose().exportAdapter!("1"));
   refuses("handle", () => loose().removeAdapter!(0));
@@ -116,9 +127,15 @@ describe("an argument of the wrong type or range", () => {
   refuses("shape.job", () => loose().plan!({ ...SHAPE, job: "guess" }));
   refuses("shape.recompute", () => loose().plan!({ ...SHAPE, recompute: 1 }));
 
-  refuses("pairs.responses", () => looseTrainer().accumulate!({ ...pairOf(adapter, 8), responses: new Int32Array(1) }, LOSS));
-  refuses("pairs.responses", () => looseTrainer().accumulate!({ ...pairOf(adapter, 8), responses: new Int32Array(14).fill(2) }, LOSS));
-  refuses("pairs.reference", () => looseTrainer().accumulate!({ ...pairOf(adapter, 8), reference: new Float64Array(3) }, LOSS));
+  refuses("pairs.responses", () =>
+    looseTrainer().accumulate!({ ...pairOf(adapter, 8), responses: new Int32Array(1) }, LOSS),
+  );
+  refuses("pairs.responses", () =>
+    looseTrainer().accumulate!({ ...pairOf(adapter, 8), responses: new Int32Array(14).fill(2) }, LOSS),
+  );
+  refuses("pairs.reference", () =>
+    looseTrainer().accumulate!({ ...pairOf(adapter, 8), reference: new Float64Array(3) }, LOSS),
+  );
   refuses("pairs.reference[1]", () =>
     looseTrainer().accumulate!({ ...pairOf(adapter, 8), reference: Float64Array.of(-1, Number.NaN) }, LOSS),
   );
@@ -153,16 +170,25 @@ describe("an argument whose meaning is wrong", () => {
   refuses("fewer adapters than trees", () => model.score({ ...SHORT, adapters: new Int32Array() }));
   refuses("an adapter that is not there", () => model.exportAdapter(77));
   refuses("a matrix of another shape", () =>
-    model.loadAdapter([{ layer: 0, kind: "q_proj", rank: 2, scale: 1, a: new Float32Array(5), b: new Float32Array(128) }]),
+    model.loadAdapter([
+      { layer: 0, kind: "q_proj", rank: 2, scale: 1, a: new Float32Array(5), b: new Float32Array(128) },
+    ]),
   );
   refuses("a layer that is not there", () =>
-    model.loadAdapter([{ layer: 3, kind: "q_proj", rank: 1, scale: 1, a: new Float32Array(64), b: new Float32Array(64) }]),
+    model.loadAdapter([
+      { layer: 3, kind: "q_proj", rank: 1, scale: 1, a: new Float32Array(64), b: new Float32Array(64) },
+    ]),
   );
   refuses("rows past a tensor's end", () => model.readTensor("embedding", -1, 250, 7, 0));
 });
 
 describe("a weight file", () => {
-  const open = (change: object) => native.openModel(CONFIG, TENSORS.map((tensor, i) => (i === 3 ? { ...tensor, ...change } : tensor)), OPTIONS);
+  const open = (change: object) =>
+    native.openModel(
+      CONFIG,
+      TENSORS.map((tensor, i) => (i === 3 ? { ...tensor, ...change } : tensor)),
+      OPTIONS,
+    );
 
   it("that is missing or too short is ERR_FILE with its name", async () => {
     await assert.rejects(open({ file: "/nonexistent/model.safetensors" }), (error: NodeJS.ErrnoException) => {
@@ -174,6 +200,8 @@ describe("a weight file", () => {
   });
 
   it("whose tensor has another size than its shape says is refused", async () => {
-    await assert.rejects(open({ bytes: 4 }), (error: NodeJS.ErrnoException) => /^ERR_(FILE|INVALID_ARGUMENT)$/.test(error.code ?? ""));
+    await assert.rejects(open({ bytes: 4 }), (error: NodeJS.ErrnoException) =>
+      /^ERR_(FILE|INVALID_ARGUMENT)$/.test(error.code ?? ""),
+    );
   });
 });

@@ -5,7 +5,7 @@
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { native } from "#lib/native.js";
-import { ADAMW, forestOf, LONG, LORA, LOSS, OPTIONS, openTiny, pairOf, SHORT, TENSORS, CONFIG } from "./tiny-model.js";
+import { ADAMW, CONFIG, forestOf, LONG, LORA, LOSS, OPTIONS, openTiny, pairOf, SHORT, TENSORS } from "./tiny-model.js";
 
 const say = (text: string) => process.stdout.write(`${text}\n`);
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));

@@ -36,7 +36,13 @@ async function run(name: string) {
 const coded = (code: string) => (error: unknown) => error instanceof Error && "code" in error && error.code === code;
 
 describe("a program that ends while a model works", () => {
-  for (const name of ["exit while scoring", "exit while training", "exit while opening", "exit from progress", "exit while workers score"]) {
+  for (const name of [
+    "exit while scoring",
+    "exit while training",
+    "exit while opening",
+    "exit from progress",
+    "exit while workers score",
+  ]) {
     it(`ends at once with its own code: ${name}`, async () => {
       const { code, signal, stderr } = await run(name);
       assert.deepEqual({ code, signal, stderr }, { code: 7, signal: null, stderr: "" });
@@ -54,7 +60,10 @@ describe("a worker that ends while a model works", () => {
   for (const name of ["terminate workers that score", "terminate workers that train", "exit from workers that score"]) {
     it(`leaves the process and its other models whole: ${name}`, async () => {
       const { code, signal, stdout, stderr } = await run(name);
-      assert.deepEqual({ code, signal, stdout, stderr }, { code: 0, signal: null, stdout: "still works: 7\n", stderr: "" });
+      assert.deepEqual(
+        { code, signal, stdout, stderr },
+        { code: 0, signal: null, stdout: "still works: 7\n", stderr: "" },
+      );
     });
   }
 });
@@ -111,7 +120,16 @@ describe("dispose", () => {
     await assert.rejects(trainer.step(ADAMW), coded("ERR_DISPOSED"));
     assert.throws(
       () =>
-        model.plan({ job: "score", rows: 8, targetRows: 8, trees: 1, longestPath: 8, recompute: false, sequences: 0, cacheRows: 0 }),
+        model.plan({
+          job: "score",
+          rows: 8,
+          targetRows: 8,
+          trees: 1,
+          longestPath: 8,
+          recompute: false,
+          sequences: 0,
+          cacheRows: 0,
+        }),
       coded("ERR_DISPOSED"),
     );
     trainer.dispose();
@@ -209,7 +227,10 @@ describe("queued work", () => {
     const heard: number[] = [];
     await model.generate(request, undefined, (tokens) => heard.push(tokens));
     assert.notEqual(heard.length, 0);
-    assert.deepEqual(heard, [...heard].sort((a, b) => a - b));
+    assert.deepEqual(
+      heard,
+      [...heard].sort((a, b) => a - b),
+    );
     await model.dispose();
   });
 });

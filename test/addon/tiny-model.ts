@@ -58,17 +58,25 @@ export const TENSORS: NativeTensor[] = (() => {
     { shape: number[]; data_offsets: [number, number] }
   >;
   delete header.__metadata__;
-  return Object.entries(header).map(([name, { shape, data_offsets: [begin, end] }]) => ({
-    role: roleOf(name),
-    layer: Number(/layers\.(\d+)/.exec(name)?.[1] ?? -1),
-    file,
-    offset: 8 + headerBytes + begin,
-    bytes: end - begin,
-    dtype: "F32" as const,
-    rows: shape.length === 1 ? 1 : shape[0]!,
-    cols: shape.at(-1)!,
-    interleavedHeads: 0,
-  }));
+  return Object.entries(header).map(
+    ([
+      name,
+      {
+        shape,
+        data_offsets: [begin, end],
+      },
+    ]) => ({
+      role: roleOf(name),
+      layer: Number(/layers\.(\d+)/.exec(name)?.[1] ?? -1),
+      file,
+      offset: 8 + headerBytes + begin,
+      bytes: end - begin,
+      dtype: "F32" as const,
+      rows: shape.length === 1 ? 1 : shape[0]!,
+      cols: shape.at(-1)!,
+      interleavedHeads: 0,
+    }),
+  );
 })();
 
 /** The reference backend: it is on every machine, and slow enough to be interrupted. */

@@ -20,7 +20,10 @@ describe("the demo's plan", () => {
 
   it("says what it left out", () => {
     assert.deepEqual(describeCuts(DEMO_PLANS[0]!), []);
-    assert.match(describeCuts(DEMO_PLANS.at(-1)!).join("; "), /32 training pairs a trait instead of 64; 1 epoch instead of 2; 16 held-out pairs/);
+    assert.match(
+      describeCuts(DEMO_PLANS.at(-1)!).join("; "),
+      /32 training pairs a trait instead of 64; 1 epoch instead of 2; 16 held-out pairs/,
+    );
   });
 });
 
@@ -32,9 +35,13 @@ describe("the sample of persona statements", () => {
 
   it("shares no statement between training and held-out pairs", async () => {
     for (const trait of INDUCED_TRAITS) {
-      const statements = async (part: "train" | "held-out") => (await readSample(trait, part, 64)).flatMap(({ chosen, rejected }) => [chosen, rejected]);
+      const statements = async (part: "train" | "held-out") =>
+        (await readSample(trait, part, 64)).flatMap(({ chosen, rejected }) => [chosen, rejected]);
       const held = new Set(await statements("held-out"));
-      assert.deepEqual((await statements("train")).filter((statement) => held.has(statement)), []);
+      assert.deepEqual(
+        (await statements("train")).filter((statement) => held.has(statement)),
+        [],
+      );
     }
   });
 
@@ -48,7 +55,10 @@ describe("the sample of persona statements", () => {
   });
 
   it("stays under 400 KB", () => {
-    const files = [...MEASURED_TRAITS.map((trait) => sampleFile(trait, "held-out")), ...INDUCED_TRAITS.map((trait) => sampleFile(trait, "train"))];
+    const files = [
+      ...MEASURED_TRAITS.map((trait) => sampleFile(trait, "held-out")),
+      ...INDUCED_TRAITS.map((trait) => sampleFile(trait, "train")),
+    ];
     assert.ok(files.reduce((sum, file) => sum + readFileSync(file).length, 0) < 400_000);
   });
 });
@@ -57,10 +67,17 @@ describe("the crosstalk table", () => {
   it("fits 100 columns with five traits and shows change, interval and accuracy", () => {
     const lines = INDUCED_TRAITS.flatMap((adapter, row) =>
       MEASURED_TRAITS.flatMap((value, column) =>
-        [0, 1, 2].map((pair) => ({ adapter: adapter as string, value, pair: `${value}:${pair}`, margin: -100 * row + column * pair - 1 })),
+        [0, 1, 2].map((pair) => ({
+          adapter: adapter as string,
+          value,
+          pair: `${value}:${pair}`,
+          margin: -100 * row + column * pair - 1,
+        })),
       ),
     );
-    const base = MEASURED_TRAITS.flatMap((value) => [0, 1, 2].map((pair) => ({ adapter: "base", value, pair: `${value}:${pair}`, margin: -1 })));
+    const base = MEASURED_TRAITS.flatMap((value) =>
+      [0, 1, 2].map((pair) => ({ adapter: "base", value, pair: `${value}:${pair}`, margin: -1 })),
+    );
     const table = renderCrosstalkTable(crosstalkMatrix([...base, ...lines]));
     assert.ok(Math.max(...table.split("\n").map((line) => [...line].length)) <= 100, table);
     assert.match(table, /politically-\n/);

@@ -56,7 +56,8 @@ describe("the heat map", () => {
   it("reads at a contrast of 4.5 or more on every step of both themes", () => {
     for (const theme of [LIGHT, DARK]) {
       assert.equal(theme.steps.length, 2 * STEPS_A_SIDE + 1);
-      for (const { fill, text } of theme.steps) assert.ok(contrast(fill, text) >= 4.5, `${text} on ${fill}: ${contrast(fill, text)}`);
+      for (const { fill, text } of theme.steps)
+        assert.ok(contrast(fill, text) >= 4.5, `${text} on ${fill}: ${contrast(fill, text)}`);
       for (const ink of [theme.text, theme.muted, theme.accent]) assert.ok(contrast(theme.surface, ink) >= 4.5, ink);
     }
     assert.equal(contrast("#000000", "#ffffff"), 21);
@@ -97,7 +98,10 @@ describe("summarise", () => {
       ...margins("kind", "calm", 0),
     ]);
     const [sentence] = summarise(crosstalk);
-    assert.match(sentence!, /^Inducing kind moved its own held-out margin by \+10\.0 \[\+10\.0, \+10\.0\] nats and accuracy from 0\.50 to 1\.00; along with it moved vain −5\.0/);
+    assert.match(
+      sentence!,
+      /^Inducing kind moved its own held-out margin by \+10\.0 \[\+10\.0, \+10\.0\] nats and accuracy from 0\.50 to 1\.00; along with it moved vain −5\.0/,
+    );
     assert.ok(!sentence!.includes("calm"));
   });
 });

@@ -6,7 +6,8 @@ import { type BoundaryEncoder, harnessBoundary, longestBoundary } from "#lib/eng
 const START = 1;
 /** Greedy longest match over a few words, single characters otherwise: enough for tokens to span. */
 const WORDS = ["<s>", "an", "anti", "antidis", " is", " i", "  "];
-const code = (piece: string) => (piece === "<s>" ? START : piece.length === 1 ? piece.charCodeAt(0) : 1000 + WORDS.indexOf(piece));
+const code = (piece: string) =>
+  piece === "<s>" ? START : piece.length === 1 ? piece.charCodeAt(0) : 1000 + WORDS.indexOf(piece);
 const encoder: BoundaryEncoder = {
   startToken: () => START,
   encode(text) {
@@ -66,7 +67,10 @@ describe("longestBoundary", () => {
 
 describe("harnessBoundary", () => {
   it("moves trailing spaces of the context to the completion", () => {
-    assert.deepEqual(harnessBoundary("x ", ["is"], encoder), { context: ids("x"), completions: [{ tokens: ids(" is") }] });
+    assert.deepEqual(harnessBoundary("x ", ["is"], encoder), {
+      context: ids("x"),
+      completions: [{ tokens: ids(" is") }],
+    });
     assert.deepEqual(harnessBoundary("x\n\u2003", ["y"], encoder), {
       context: ids("x"),
       completions: [{ tokens: ids("\n", "\u2003", "y") }],

@@ -6,14 +6,14 @@ import {
   groupByRows,
   jobShape,
   longestPath,
-  packForest,
   type Planner,
+  packForest,
   rowBudget,
   splitToFit,
   treeRows,
   unpackTargets,
 } from "#lib/engine/forest.js";
-import { nativePairs, pairTrees, microBatches } from "#lib/engine/pair-batch.js";
+import { microBatches, nativePairs, pairTrees } from "#lib/engine/pair-batch.js";
 import { groupCompletions } from "#lib/engine/score.js";
 
 describe("contextTree", () => {
@@ -61,14 +61,27 @@ const planner = (mebibytes: number): Planner => ({
   maxPositions: 512,
   plan: ({ rows }) => {
     const activations = rows * 2 ** 20;
-    return { weights: 100 * 2 ** 20, adapters: 0, optimiser: 0, activations, cache: 0, total: activations + 100 * 2 ** 20 };
+    return {
+      weights: 100 * 2 ** 20,
+      adapters: 0,
+      optimiser: 0,
+      activations,
+      cache: 0,
+      total: activations + 100 * 2 ** 20,
+    };
   },
 });
 
 describe("batches", () => {
   it("group consecutive items up to a number of rows, larger ones alone", () => {
-    assert.deepEqual(groupByRows([3, 4, 5, 20, 1, 2], (rows) => rows, 8), [[3, 4], [5], [20], [1, 2]]);
-    assert.deepEqual(groupByRows([], () => 1, 8), []);
+    assert.deepEqual(
+      groupByRows([3, 4, 5, 20, 1, 2], (rows) => rows, 8),
+      [[3, 4], [5], [20], [1, 2]],
+    );
+    assert.deepEqual(
+      groupByRows([], () => 1, 8),
+      [],
+    );
   });
 
   it("take half, a quarter, … of the rows aimed at under a memory limit", () => {
@@ -79,17 +92,37 @@ describe("batches", () => {
 
   it("are halved until they fit, in order", () => {
     const trees = [10, 20, 30, 5].map((length) => contextTree(new Array(length).fill(1), [[1]], 0));
-    const split = splitToFit(trees, planner(135), (part) => jobShape("score", part), () => "", "");
-    assert.deepEqual(split.map((part) => part.map(treeRows)), [[10, 20], [30, 5]]);
+    const split = splitToFit(
+      trees,
+      planner(135),
+      (part) => jobShape("score", part),
+      () => "",
+      "",
+    );
+    assert.deepEqual(
+      split.map((part) => part.map(treeRows)),
+      [
+        [10, 20],
+        [30, 5],
+      ],
+    );
   });
 
   it("name the terms and the remedy where a single tree is too large", () => {
     const tree = contextTree(new Array(300).fill(1), [[1]], 0);
     assert.throws(
-      () => splitToFit([tree], planner(200), (part) => jobShape("score", part), () => 'request "q"', "raise --memory"),
+      () =>
+        splitToFit(
+          [tree],
+          planner(200),
+          (part) => jobShape("score", part),
+          () => 'request "q"',
+          "raise --memory",
+        ),
       {
         name: "OutOfMemoryError",
-        message: 'request "q" needs 400 MiB (weights 100 MiB, activations 300 MiB) of the 200 MiB allowed; raise --memory',
+        message:
+          'request "q" needs 400 MiB (weights 100 MiB, activations 300 MiB) of the 200 MiB allowed; raise --memory',
       },
     );
   });
@@ -104,12 +137,21 @@ describe("groupCompletions", () => {
 
   it("shares a tree between consecutive requests with the same context", () => {
     const groups = groupCompletions([request("a", [1, 2], 3), request("b", [1, 2], 1, 2), request("c", [1], 1)], 100);
-    assert.deepEqual(groups.map(({ context, slots }) => [context, slots.length]), [[[1, 2], 3], [[1], 1]]);
+    assert.deepEqual(
+      groups.map(({ context, slots }) => [context, slots.length]),
+      [
+        [[1, 2], 3],
+        [[1], 1],
+      ],
+    );
   });
 
   it("cuts a request of many completions into trees of the budget", () => {
     const groups = groupCompletions([request("a", [1, 2], 5, 5, 5)], 10);
-    assert.deepEqual(groups.map(({ slots }) => slots.map((slot) => slot.completion)), [[0, 1], [2]]);
+    assert.deepEqual(
+      groups.map(({ slots }) => slots.map((slot) => slot.completion)),
+      [[0, 1], [2]],
+    );
   });
 
   it("makes no tree for a completion without tokens", () => {
@@ -121,7 +163,12 @@ describe("pairs", () => {
   const pair = { id: "p", prompt: [1, 2], chosen: [3, 4], rejected: [5], chosenReference: -1, rejectedReference: -2 };
 
   it("are one tree with a shared prompt, and give every target to its response", () => {
-    const { forest, responses, reference, pairWeight } = nativePairs([pair, { ...pair, rejected: [6, 7] }], 3, true, 0.5);
+    const { forest, responses, reference, pairWeight } = nativePairs(
+      [pair, { ...pair, rejected: [6, 7] }],
+      3,
+      true,
+      0.5,
+    );
     assert.deepEqual(Array.from(forest.tokens), [1, 2, 3, 1, 2, 3, 6]);
     assert.deepEqual(Array.from(forest.targets), [1, 3, 1, 5, 2, 4, 4, 3, 4, 6, 5, 4, 6, 7]);
     assert.deepEqual(Array.from(responses), [0, 1, 0, 2, 3, 2, 3]);
@@ -132,15 +179,25 @@ describe("pairs", () => {
 
   it("are two trees without, with the same targets", () => {
     const trees = pairTrees(pair, 3, false);
-    assert.deepEqual(trees.map((tree) => tree.spans), [[{ parent: -1, tokens: [1, 2, 3] }], [{ parent: -1, tokens: [1, 2] }]]);
+    assert.deepEqual(
+      trees.map((tree) => tree.spans),
+      [[{ parent: -1, tokens: [1, 2, 3] }], [{ parent: -1, tokens: [1, 2] }]],
+    );
     const { forest, responses } = nativePairs([pair], 3, false, 1);
     assert.deepEqual(Array.from(forest.targets), [1, 3, 2, 4, 4, 5]);
     assert.deepEqual(Array.from(responses), [0, 0, 1]);
   });
 
   it("stay whole and in order in micro-batches", () => {
-    const pairs = [4, 6, 3, 30].map((length, index) => ({ ...pair, id: `${index}`, prompt: new Array(length).fill(1) }));
+    const pairs = [4, 6, 3, 30].map((length, index) => ({
+      ...pair,
+      id: `${index}`,
+      prompt: new Array(length).fill(1),
+    }));
     const batches = microBatches(pairs, 12, { planner: planner(4096), sharePrompt: true });
-    assert.deepEqual(batches.map((batch) => batch.map(({ id }) => id)), [["0", "1"], ["2"], ["3"]]);
+    assert.deepEqual(
+      batches.map((batch) => batch.map(({ id }) => id)),
+      [["0", "1"], ["2"], ["3"]],
+    );
   });
 });

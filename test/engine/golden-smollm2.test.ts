@@ -19,7 +19,20 @@ import type { ScoreRequest, ScoreResult } from "#lib/engine/score.js";
 import { tokenizePairs } from "#lib/engine/tokenize-pairs.js";
 import { trainDpo } from "#lib/engine/train.js";
 import { pullModel } from "#lib/models/pull.js";
-import { BACKENDS, BEST, assertNear, collect, distance, GOLDEN, modulesOf, norm, readLines, readTensors, ROOT, SMOLLM2 } from "./support.js";
+import {
+  assertNear,
+  BACKENDS,
+  BEST,
+  collect,
+  distance,
+  GOLDEN,
+  modulesOf,
+  norm,
+  ROOT,
+  readLines,
+  readTensors,
+  SMOLLM2,
+} from "./support.js";
 
 const FOLDER = join(GOLDEN, "smollm2");
 /** Of a sum against the float64 model, and of a token against torch's float32. */
@@ -65,7 +78,9 @@ const keyOf = ({ id, completion }: { id: string; completion: number }) => `${id}
 
 /** The adapters of the DPO run are large and live beside the repository; VALORA_SHARED says where else. */
 const dpoFolder = join(process.env.VALORA_SHARED ?? join(ROOT, "../shared"), "golden/smollm2/dpo");
-const noAdapters = existsSync(join(dpoFolder, "init")) ? false : `needs ${dpoFolder}/init, which is not here (set VALORA_SHARED)`;
+const noAdapters = existsSync(join(dpoFolder, "init"))
+  ? false
+  : `needs ${dpoFolder}/init, which is not here (set VALORA_SHARED)`;
 
 function checkScores(results: readonly ScoreResult[], expected: readonly ScoreExpected[]): void {
   const wanted = new Map(expected.map((line) => [keyOf(line), line]));
@@ -126,7 +141,9 @@ describe(`${SMOLLM2} on ${BEST.name}`, () => {
 
   it("scores the 40 text requests from the longest common prefix", async () => {
     const expected = readLines<TextExpected>(join(FOLDER, "score_text.expected.jsonl"));
-    const results = await collect(model.score(readLines<ScoreRequest>(join(FOLDER, "score_text.jsonl")), { perToken: true }));
+    const results = await collect(
+      model.score(readLines<ScoreRequest>(join(FOLDER, "score_text.jsonl")), { perToken: true }),
+    );
     assert.deepEqual(results.map(keyOf), expected.map(keyOf));
     results.forEach((result, index) => {
       const { prefix, bytes, boundary } = expected[index]!;
@@ -160,18 +177,26 @@ describe(`${SMOLLM2} on ${BEST.name}`, () => {
   });
 
   it("continues greedily, and stops where the model does", async () => {
-    assert.equal(await checkContinuations(model, continuations), continuations.filter((line) => line.smallest_gap > 1e-3).length);
+    assert.equal(
+      await checkContinuations(model, continuations),
+      continuations.filter((line) => line.smallest_gap > 1e-3).length,
+    );
   });
 
   it("tokenizes the pairs of the DPO run as the golden file has them", async () => {
-    const lines = readLines<PreferencePair & { prompt_tokens: number[]; chosen_tokens: number[]; rejected_tokens: number[] }>(
-      join(FOLDER, "dpo/pairs.jsonl"),
-    );
+    const lines = readLines<
+      PreferencePair & { prompt_tokens: number[]; chosen_tokens: number[]; rejected_tokens: number[] }
+    >(join(FOLDER, "dpo/pairs.jsonl"));
     const texts = lines.map(({ id, prompt, chosen, rejected }) => ({ id, prompt, chosen, rejected }) as PreferencePair);
     const { pairs } = await tokenizePairs(model, texts, 1024, model.files.config.vocabulary);
     assert.deepEqual(
       pairs,
-      lines.map((line) => ({ id: line.id, prompt: line.prompt_tokens, chosen: line.chosen_tokens, rejected: line.rejected_tokens })),
+      lines.map((line) => ({
+        id: line.id,
+        prompt: line.prompt_tokens,
+        chosen: line.chosen_tokens,
+        rejected: line.rejected_tokens,
+      })),
     );
   });
 
@@ -185,7 +210,14 @@ describe(`${SMOLLM2} on ${BEST.name}`, () => {
       grad_norm: number;
     }
     const expected = JSON.parse(readFileSync(join(FOLDER, "dpo/expected.json"), "utf8")) as {
-      hyper: { beta: number; lr: number; weight_decay: number; max_grad_norm: number; steps: number; batch_pairs: number };
+      hyper: {
+        beta: number;
+        lr: number;
+        weight_decay: number;
+        max_grad_norm: number;
+        steps: number;
+        batch_pairs: number;
+      };
       steps: Step[];
       reference_is_initial_adapter: { steps: Step[] };
     };
@@ -244,14 +276,18 @@ describe(`${SMOLLM2} on ${BEST.name}`, () => {
       const log = await collect(trainDpo(model, adapter, pairs, { ...options, epochs: 1, reference: "base" }));
       assert.equal(log.length, expected.hyper.steps);
       log.forEach((step, index) => check(step, expected.steps[index]!, `step ${step.step}`));
-      const truth = modulesOf(readTensors(join(dpoFolder, "final/adapter_model.safetensors")), "").flatMap(({ a, b }) => [a, b]);
+      const truth = modulesOf(readTensors(join(dpoFolder, "final/adapter_model.safetensors")), "").flatMap(
+        ({ a, b }) => [a, b],
+      );
       assertNear(distance(await parameters(adapter), truth) / distance(truth, start), 0, 1e-2, "final adapter");
     });
 
     it("makes the same 3 steps against the adapter it started from", async () => {
       await using adapter = await model.loadAdapter(join(dpoFolder, "init"));
       const truth = expected.reference_is_initial_adapter.steps;
-      const log = await collect(trainDpo(model, adapter, pairs.slice(0, 12), { ...options, epochs: 1, reference: "start" }));
+      const log = await collect(
+        trainDpo(model, adapter, pairs.slice(0, 12), { ...options, epochs: 1, reference: "start" }),
+      );
       assert.equal(log.length, truth.length);
       log.forEach((step, index) => check(step, truth[index]!, `step ${step.step}`));
     });

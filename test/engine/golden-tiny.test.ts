@@ -34,7 +34,15 @@ interface Expected {
   margins: number[];
   accuracies: number[];
   float64_losses: number[];
-  hyper: { rank: number; alpha: number; beta: number; lr: number; weight_decay: number; max_grad_norm: number; steps: number };
+  hyper: {
+    rank: number;
+    alpha: number;
+    beta: number;
+    lr: number;
+    weight_decay: number;
+    max_grad_norm: number;
+    steps: number;
+  };
 }
 
 const integers = (tensors: Map<string, Tensor>, name: string) => Array.from(tensors.get(name)!.data);
@@ -78,8 +86,13 @@ for (const name of MODELS) {
             context_tokens: [row[0]!],
             completions_tokens: [[...row.slice(1), (7 * index + 3) % vocabulary]],
           }));
-          const results = await collect(model.score(requests, { adapters: { base: null, on: adapter }, perToken: true }));
-          assert.deepEqual(results.map((result) => result.adapter), [...tokens.map(() => "base"), ...tokens.map(() => "on")]);
+          const results = await collect(
+            model.score(requests, { adapters: { base: null, on: adapter }, perToken: true }),
+          );
+          assert.deepEqual(
+            results.map((result) => result.adapter),
+            [...tokens.map(() => "base"), ...tokens.map(() => "on")],
+          );
           results.forEach((result, at) => {
             const logits = tensors.get(at < rows ? "logits" : "adapter_logits")!.data as Float32Array;
             const row = at % rows;
@@ -90,7 +103,12 @@ for (const name of MODELS) {
               const begin = (row * width + position) * vocabulary;
               const truth = logSoftmax(logits.subarray(begin, begin + vocabulary));
               greedy &&= truth.every((value) => value <= truth[token]!);
-              assertNear(result.token_logprobs![position]!, truth[token]!, LOGPROB(truth[token]!), `row ${row}, ${position}`);
+              assertNear(
+                result.token_logprobs![position]!,
+                truth[token]!,
+                LOGPROB(truth[token]!),
+                `row ${row}, ${position}`,
+              );
             });
             assert.equal(result.greedy, greedy);
           });
@@ -113,7 +131,9 @@ for (const name of MODELS) {
         it("gives the gradient of the DPO loss, with a shared prompt and without", async () => {
           for (const sharePrompt of [true, false]) {
             await using adapter = await model.loadAdapter(folder);
-            const trainer = await model.native.createTrainer(adapter.handle, { recompute: sharePrompt ? "never" : "always" });
+            const trainer = await model.native.createTrainer(adapter.handle, {
+              recompute: sharePrompt ? "never" : "always",
+            });
             const reference = ["ref_chosen_logps", "ref_rejected_logps"].map((key) => tensors.get(key)!.data);
             const batch = pairs.map((pair, index) => ({
               ...pair,
@@ -121,11 +141,19 @@ for (const name of MODELS) {
               rejectedReference: reference[1]![index]!,
             }));
             const loss = { kind: "sigmoid" as const, beta, labelSmoothing: 0, rpoAlpha: 0 };
-            const results = await trainer.accumulate(nativePairs(batch, adapter.handle, sharePrompt, 1 / pairs.length), loss);
+            const results = await trainer.accumulate(
+              nativePairs(batch, adapter.handle, sharePrompt, 1 / pairs.length),
+              loss,
+            );
             pairs.forEach((pair, index) => {
               for (const side of ["chosen", "rejected"] as const) {
                 const truth = tensors.get(`${side}_logps`)!.data[index]!;
-                assertNear(results[side][index]!, truth, 2e-5 * pair[side].length + LOGPROB(truth), `${side} of ${pair.id}`);
+                assertNear(
+                  results[side][index]!,
+                  truth,
+                  2e-5 * pair[side].length + LOGPROB(truth),
+                  `${side} of ${pair.id}`,
+                );
               }
             });
             const gradients = await trainer.gradients();
@@ -192,7 +220,9 @@ for (const name of MODELS) {
           context_tokens: row.slice(0, 1),
           completions_tokens: [[...row.slice(1), 5]],
         }));
-        scored.push((await collect(model.score(requests, { adapters: { on: adapter } }))).map(({ logprob }) => logprob));
+        scored.push(
+          (await collect(model.score(requests, { adapters: { on: adapter } }))).map(({ logprob }) => logprob),
+        );
       }
       assert.deepEqual(scored[0], scored[1]);
     });

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import type { Model } from "#lib/engine/model.js";
-import { openModel, type OpenModelOptions } from "#lib/engine/open.js";
+import { type OpenModelOptions, openModel } from "#lib/engine/open.js";
 import type { ScoreRequest, ScoreResult } from "#lib/engine/score.js";
 import { BACKENDS, collect, GOLDEN } from "./support.js";
 
@@ -18,7 +18,11 @@ const tokensFrom = (start: number, count: number) =>
 const requests: ScoreRequest[] = [
   { id: "one", context_tokens: [9], completions_tokens: [[4], [5, 6, 7]] },
   { id: "block", context_tokens: tokensFrom(1, 64), completions_tokens: [tokensFrom(2, 3), tokensFrom(3, 70)] },
-  { id: "odd", context_tokens: tokensFrom(4, 67), completions_tokens: [tokensFrom(5, 1), tokensFrom(6, 2), tokensFrom(7, 130)] },
+  {
+    id: "odd",
+    context_tokens: tokensFrom(4, 67),
+    completions_tokens: [tokensFrom(5, 1), tokensFrom(6, 2), tokensFrom(7, 130)],
+  },
   { id: "long", context_tokens: tokensFrom(8, 200), completions_tokens: [tokensFrom(9, 17)] },
   { id: "short", context_tokens: tokensFrom(10, 5), completions_tokens: [tokensFrom(11, 9), tokensFrom(12, 9)] },
 ];
@@ -37,19 +41,28 @@ function assertSameBits(actual: Map<string, number[]>, expected: Map<string, num
 
 async function withModel<T>(folder: string, options: OpenModelOptions, body: (model: Model) => Promise<T>): Promise<T> {
   await using model = await openModel(join(GOLDEN, folder), options);
-  return body(model);
+  return await body(model);
 }
 
 /** With the adapter of the golden folder beside the base model. */
 async function scoreBoth(model: Model, folder: string, some: ScoreRequest[], maxRows?: number) {
   await using adapter = await model.loadAdapter(join(GOLDEN, folder));
-  const options = { adapters: { base: null, on: adapter }, perToken: true, ...(maxRows === undefined ? {} : { maxRows }) };
+  const options = {
+    adapters: { base: null, on: adapter },
+    perToken: true,
+    ...(maxRows === undefined ? {} : { maxRows }),
+  };
   return byKey(await collect(model.score(some, options)));
 }
 
 /** Each completion as a request of its own, behind a copy of its context. */
 const unshared = requests.flatMap(({ id, context_tokens, completions_tokens }) =>
-  completions_tokens!.map((tokens, index) => ({ key: `${id} ${index}`, id, context_tokens, completions_tokens: [tokens] })),
+  completions_tokens!.map((tokens, index) => ({
+    key: `${id} ${index}`,
+    id,
+    context_tokens,
+    completions_tokens: [tokens],
+  })),
 );
 
 for (const folder of ["llama-tied", "mistral-nemo", "olmo2", "qwen3"]) {
@@ -92,14 +105,20 @@ it("what is generated does not depend on the batch, the other prompts, or the th
   const alone = new Map<string, number[]>();
   await withModel(folder, { threads: 1 }, async (model) => {
     for (const prompt of prompts) {
-      for (const result of await collect(model.generate([prompt], options))) alone.set(`${result.id} ${result.sample}`, result.tokens);
+      for (const result of await collect(model.generate([prompt], options)))
+        alone.set(`${result.id} ${result.sample}`, result.tokens);
     }
   });
   assert.equal(new Set([...alone.values()].map(String)).size, alone.size, "samples and prompts draw different tokens");
   await withModel(folder, { threads: 2 }, async (model) => {
     await using adapter = await model.loadAdapter(join(GOLDEN, folder));
-    const results = await collect(model.generate([...prompts].reverse(), { ...options, adapters: { on: adapter, base: null } }));
-    assert.deepEqual(results.slice(0, 3).map(({ adapter: name, id, sample }) => [name, id, sample]), [0, 1, 2].map((n) => ["on", "short", n]));
+    const results = await collect(
+      model.generate([...prompts].reverse(), { ...options, adapters: { on: adapter, base: null } }),
+    );
+    assert.deepEqual(
+      results.slice(0, 3).map(({ adapter: name, id, sample }) => [name, id, sample]),
+      [0, 1, 2].map((n) => ["on", "short", n]),
+    );
     for (const result of results.filter(({ adapter: name }) => name === "base")) {
       assert.deepEqual(result.tokens, alone.get(`${result.id} ${result.sample}`), `${result.id} ${result.sample}`);
     }

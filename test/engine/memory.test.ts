@@ -1,7 +1,7 @@
 /** Memory limits of the machine and of control groups, and the choice of a device. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { chooseDevice, checkThreads } from "#lib/engine/device.js";
+import { checkThreads, chooseDevice } from "#lib/engine/device.js";
 import { defaultMemoryBytes, freeMemoryBytes } from "#lib/engine/memory.js";
 import type { NativeInfo } from "#lib/native.js";
 
@@ -11,7 +11,10 @@ const MEMINFO = { "/proc/meminfo": "MemTotal: 16000 kB\nMemFree:  1000 kB\nMemAv
 describe("freeMemoryBytes", () => {
   it("is what the machine has available", () => {
     assert.equal(freeMemoryBytes(system(MEMINFO)), 8000 * 1024);
-    assert.equal(freeMemoryBytes(system({}), () => 123), 123);
+    assert.equal(
+      freeMemoryBytes(system({}), () => 123),
+      123,
+    );
   });
 
   it("is what a control group of version 2 leaves, its inactive page cache given back", () => {
@@ -39,7 +42,11 @@ describe("freeMemoryBytes", () => {
   });
 
   it("is never below zero", () => {
-    const files = { "/proc/self/cgroup": "0::/\n", "/sys/fs/cgroup/memory.max": "10\n", "/sys/fs/cgroup/memory.current": "20\n" };
+    const files = {
+      "/proc/self/cgroup": "0::/\n",
+      "/sys/fs/cgroup/memory.max": "10\n",
+      "/sys/fs/cgroup/memory.current": "20\n",
+    };
     assert.equal(freeMemoryBytes(system(files)), 0);
   });
 });
@@ -55,7 +62,10 @@ describe("chooseDevice", () => {
   });
 
   it("refuses a device or instruction set that is not there, instead of falling back", () => {
-    assert.throws(() => chooseDevice("cuda", undefined, info), { name: "UnsupportedError", message: /no CUDA backend/ });
+    assert.throws(() => chooseDevice("cuda", undefined, info), {
+      name: "UnsupportedError",
+      message: /no CUDA backend/,
+    });
     assert.throws(() => chooseDevice("cpu", "avx512", info), { name: "UnsupportedError", message: /avx2, generic/ });
     assert.throws(() => chooseDevice("gpu" as "cpu", undefined, info), { name: "UsageError" });
   });

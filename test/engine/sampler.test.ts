@@ -48,14 +48,20 @@ describe("Sampler", () => {
     const sampler = new Sampler(options);
     assert.equal(sampler.stepsPerEpoch, 3);
     const steps = Array.from({ length: 6 }, (_, step) => Array.from(sampler.pairsOfStep(step)));
-    assert.deepEqual(steps.map((pairs) => pairs.length), [4, 4, 2, 4, 4, 2]);
+    assert.deepEqual(
+      steps.map((pairs) => pairs.length),
+      [4, 4, 2, 4, 4, 2],
+    );
     assert.deepEqual(Array.from(new Sampler(options).pairsOfStep(4)), steps[4]);
     assert.deepEqual(steps.slice(0, 3).flat(), Array.from(epochOrder(10, 5, 0)));
   });
 
   it("keeps the order of the file when told not to shuffle", () => {
     const sampler = new Sampler({ count: 5, pairsPerStep: 2, shuffle: false, seed: 5 });
-    assert.deepEqual([0, 1, 2, 3].map((step) => Array.from(sampler.pairsOfStep(step))), [[0, 1], [2, 3], [4], [0, 1]]);
+    assert.deepEqual(
+      [0, 1, 2, 3].map((step) => Array.from(sampler.pairsOfStep(step))),
+      [[0, 1], [2, 3], [4], [0, 1]],
+    );
   });
 });
 
@@ -64,7 +70,10 @@ describe("scheduleFactor", () => {
   // cosine 0.5 (1 + cos(pi (step - 3) / 7)), linear (10 - step) / 7.
   it("warms up from 0 as transformers does", () => {
     for (const kind of ["cosine", "linear", "constant"] as const) {
-      assert.deepEqual([0, 1, 2, 3].map((step) => scheduleFactor(kind, step, 3, 10)), [0, 1 / 3, 2 / 3, 1]);
+      assert.deepEqual(
+        [0, 1, 2, 3].map((step) => scheduleFactor(kind, step, 3, 10)),
+        [0, 1 / 3, 2 / 3, 1],
+      );
     }
   });
 

@@ -5,14 +5,15 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { OpenModelOptions } from "#lib/engine/open.js";
-import { LINEAR_KINDS, native, type NativeLoraModule } from "#lib/native.js";
+import { LINEAR_KINDS, type NativeLoraModule, native } from "#lib/native.js";
 
 /** The repository: the folder above this file that holds package.json. */
 export const ROOT = (() => {
   let folder = dirname(fileURLToPath(import.meta.url));
   for (;;) {
     try {
-      if ((JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { name?: string }).name === "valora") return folder;
+      if ((JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { name?: string }).name === "valora")
+        return folder;
     } catch {
       // no package.json here: further up
     }
@@ -83,13 +84,17 @@ export function modulesOf(tensors: Map<string, Tensor>, prefix: string): NativeL
     if (match[3] === "A") module.rank = shape[0]!;
     module[match[3] === "A" ? "a" : "b"] = data as Float32Array;
   }
-  return [...modules.values()].sort((a, b) => a.layer - b.layer || LINEAR_KINDS.indexOf(a.kind) - LINEAR_KINDS.indexOf(b.kind));
+  return [...modules.values()].sort(
+    (a, b) => a.layer - b.layer || LINEAR_KINDS.indexOf(a.kind) - LINEAR_KINDS.indexOf(b.kind),
+  );
 }
 
 /** Fails unless |actual − expected| ≤ tolerance; written so that NaN fails. */
 export function assertNear(actual: number, expected: number, tolerance: number, what: string): void {
   if (!(Math.abs(actual - expected) <= tolerance)) {
-    assert.fail(`${what}: ${actual} instead of ${expected}, off by ${Math.abs(actual - expected)}, allowed ${tolerance}`);
+    assert.fail(
+      `${what}: ${actual} instead of ${expected}, off by ${Math.abs(actual - expected)}, allowed ${tolerance}`,
+    );
   }
 }
 
@@ -105,7 +110,9 @@ export function distance(a: ArrayLike<number>[], b: ArrayLike<number>[]): number
 }
 
 export function norm(values: ArrayLike<number>[]): number {
-  return Math.sqrt(values.reduce((sum, one) => sum + Array.from(one).reduce((part, value) => part + value * value, 0), 0));
+  return Math.sqrt(
+    values.reduce((sum, one) => sum + Array.from(one).reduce((part, value) => part + value * value, 0), 0),
+  );
 }
 
 /** log softmax of one row, in double. */

@@ -43,8 +43,14 @@ describe("encodePrompt", () => {
 
   it("names the option where messages have no template", () => {
     const bare = { ...model(), chatTemplate: null };
-    assert.throws(() => encodePrompt(bare, [{ role: "user", content: "" }]), { name: "UsageError", message: /--chat-template/ });
-    assert.throws(() => encodePrompt({ ...bare, tokenizer: null }, "x"), { name: "UsageError", message: /no tokenizer/ });
+    assert.throws(() => encodePrompt(bare, [{ role: "user", content: "" }]), {
+      name: "UsageError",
+      message: /--chat-template/,
+    });
+    assert.throws(() => encodePrompt({ ...bare, tokenizer: null }, "x"), {
+      name: "UsageError",
+      message: /no tokenizer/,
+    });
   });
 });
 
@@ -76,12 +82,25 @@ describe("encodeResponse", () => {
 });
 
 describe("tokenizePairs", () => {
-  const pair = (id: string, more: Partial<PreferencePair> = {}): PreferencePair => ({ id, prompt: "abcdef", chosen: "xy", rejected: "z", ...more });
-  const run = (pairs: PreferencePair[], maxLength: number, addBos = false) => tokenizePairs(model(addBos), pairs, maxLength, 200);
+  const pair = (id: string, more: Partial<PreferencePair> = {}): PreferencePair => ({
+    id,
+    prompt: "abcdef",
+    chosen: "xy",
+    rejected: "z",
+    ...more,
+  });
+  const run = (pairs: PreferencePair[], maxLength: number, addBos = false) =>
+    tokenizePairs(model(addBos), pairs, maxLength, 200);
 
   it("cuts prompts from the left, leaves out what cannot fit, and counts both", async () => {
-    const { pairs, report } = await run([pair("fits"), pair("long", { prompt: "0123456789" }), pair("never", { chosen: "x".repeat(9) })], 9);
-    assert.deepEqual(pairs.map((p) => text(model(), p.prompt)), ["abcdef", "456789"]);
+    const { pairs, report } = await run(
+      [pair("fits"), pair("long", { prompt: "0123456789" }), pair("never", { chosen: "x".repeat(9) })],
+      9,
+    );
+    assert.deepEqual(
+      pairs.map((p) => text(model(), p.prompt)),
+      ["abcdef", "456789"],
+    );
     assert.deepEqual(report, { pairs: 3, used: 2, truncated: 1, leftOut: ["never"], tokens: 2 * (6 + 3 + 2) });
   });
 
@@ -97,12 +116,19 @@ describe("tokenizePairs", () => {
   });
 
   it("uses tokens as they are", async () => {
-    const { pairs } = await run([pair("t", { prompt_tokens: [5], chosen_tokens: [6], rejected_tokens: [7, 8] })], 9, true);
+    const { pairs } = await run(
+      [pair("t", { prompt_tokens: [5], chosen_tokens: [6], rejected_tokens: [7, 8] })],
+      9,
+      true,
+    );
     assert.deepEqual(pairs, [{ id: "t", prompt: [5], chosen: [6], rejected: [7, 8] }]);
   });
 
   it("names the pair of a token outside the vocabulary, and a data set that is empty or does not fit", async () => {
-    await assert.rejects(run([pair("t", { prompt_tokens: [500] })], 9), { name: "DataFormatError", message: /pair "t": token 500/ });
+    await assert.rejects(run([pair("t", { prompt_tokens: [500] })], 9), {
+      name: "DataFormatError",
+      message: /pair "t": token 500/,
+    });
     await assert.rejects(run([], 9), { name: "DataFormatError", message: /no pairs/ });
     await assert.rejects(run([pair("a")], 3), { name: "DataFormatError", message: /none of the 1 pairs fits into 3/ });
     await assert.rejects(run([{ id: "b" } as PreferencePair], 3), { name: "DataFormatError", message: /pair 1/ });

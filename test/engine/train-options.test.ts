@@ -8,7 +8,10 @@ import { trainSettings } from "#lib/engine/train-options.js";
 describe("trainSettings", () => {
   it("has the documented defaults", () => {
     const { beta, learningRate, epochs, steps, batchPairs, schedule, warmup } = trainSettings({});
-    assert.deepEqual([beta, learningRate, epochs, steps, batchPairs, schedule, warmup], [0.1, 1e-4, 5, null, 16, "cosine", 0.1]);
+    assert.deepEqual(
+      [beta, learningRate, epochs, steps, batchPairs, schedule, warmup],
+      [0.1, 1e-4, 5, null, 16, "cosine", 0.1],
+    );
   });
 
   it("names the option that makes no sense, and what was expected", () => {
@@ -22,7 +25,8 @@ describe("trainSettings", () => {
       [{ resume: true }, /^resume needs an output folder/],
       [{ schedule: "step" as "cosine" }, /^schedule "step"/],
     ];
-    for (const [options, message] of cases) assert.throws(() => trainSettings(options), { name: "UsageError", message });
+    for (const [options, message] of cases)
+      assert.throws(() => trainSettings(options), { name: "UsageError", message });
   });
 });
 
@@ -47,8 +51,21 @@ describe("describeDifference", () => {
 });
 
 describe("pairLoss", () => {
-  const pair = { chosen: -10, rejected: -12, chosenReference: -11, rejectedReference: -11, chosenTokens: 4, rejectedTokens: 5 };
-  const loss = (kind: Parameters<typeof pairLoss>[0]["kind"], more = {}) => ({ kind, beta: 0.5, labelSmoothing: 0, rpoAlpha: 0, ...more });
+  const pair = {
+    chosen: -10,
+    rejected: -12,
+    chosenReference: -11,
+    rejectedReference: -11,
+    chosenTokens: 4,
+    rejectedTokens: 5,
+  };
+  const loss = (kind: Parameters<typeof pairLoss>[0]["kind"], more = {}) => ({
+    kind,
+    beta: 0.5,
+    labelSmoothing: 0,
+    rpoAlpha: 0,
+    ...more,
+  });
   const near = (actual: number, expected: number) => {
     if (!(Math.abs(actual - expected) <= 1e-14)) assert.fail(`${actual} is not ${expected}`);
   };

@@ -9,7 +9,7 @@ import { after, before, describe, it } from "node:test";
 import type { PreferencePair } from "#lib/data/pairs.js";
 import type { Adapter } from "#lib/engine/adapter.js";
 import type { Model } from "#lib/engine/model.js";
-import { openModel, type OpenModelOptions } from "#lib/engine/open.js";
+import { type OpenModelOptions, openModel } from "#lib/engine/open.js";
 import { type TrainOptions, type TrainReport, type TrainStep, trainDpo } from "#lib/engine/train.js";
 import { assertNear, BACKENDS, collect, GOLDEN, withFolder } from "./support.js";
 
@@ -26,7 +26,12 @@ const OPTIONS: TrainOptions = { batchPairs: 4, epochs: 3, learningRate: 5e-3, se
 
 const withoutTime = (steps: TrainStep[]) => steps.map(({ seconds: _, ...rest }) => rest);
 const metricsOf = (folder: string) =>
-  withoutTime(readFileSync(join(folder, "metrics.jsonl"), "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line) as TrainStep));
+  withoutTime(
+    readFileSync(join(folder, "metrics.jsonl"), "utf8")
+      .split("\n")
+      .filter(Boolean)
+      .map((line) => JSON.parse(line) as TrainStep),
+  );
 
 /** Hash of the adapter and the log of a whole run on a model of its own. */
 async function train(open: OpenModelOptions, options: TrainOptions = {}): Promise<{ hash: string; log: object[] }> {
@@ -52,7 +57,8 @@ describe("training", () => {
     assert.equal(first.log.length, 9);
     for (const threads of [2, 3]) assert.deepEqual(await train({ threads }), first, `${threads} threads`);
     for (const { isa, device, name } of BACKENDS) {
-      if (device === "cpu") assert.deepEqual(await train({ threads: 2, ...(isa === undefined ? {} : { isa }) }), first, name);
+      if (device === "cpu")
+        assert.deepEqual(await train({ threads: 2, ...(isa === undefined ? {} : { isa }) }), first, name);
     }
     // A limit that one pair at a time just fits under, with its activations recomputed.
     const limit = await smallestLimit();
@@ -78,7 +84,9 @@ describe("training", () => {
 async function smallestLimit(): Promise<number> {
   await using model = await openModel(FOLDER, { threads: 1 });
   await using adapter = await model.createAdapter({ seed: 1 });
-  const rows = Math.max(...pairs.map((p) => p.prompt_tokens!.length + p.chosen_tokens!.length + p.rejected_tokens!.length));
+  const rows = Math.max(
+    ...pairs.map((p) => p.prompt_tokens!.length + p.chosen_tokens!.length + p.rejected_tokens!.length),
+  );
   assert.ok(adapter.handle > 0);
   const shape = { rows, targetRows: rows, trees: 1, longestPath: rows, sequences: 0, cacheRows: 0 };
   return model.native.plan({ ...shape, job: "train", recompute: true }).total;
@@ -107,7 +115,12 @@ describe("a run in a folder", () => {
       const output = join(folder, "out");
       const { steps, hash } = await run(output);
       assert.deepEqual(metricsOf(output), withoutTime(steps));
-      assert.deepEqual(readdirSync(output).sort(), ["adapter_config.json", "adapter_model.safetensors", "manifest.json", "metrics.jsonl"]);
+      assert.deepEqual(readdirSync(output).sort(), [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "manifest.json",
+        "metrics.jsonl",
+      ]);
       await using loaded = await model.loadAdapter(output);
       assert.equal(await loaded.hash(), hash);
       await assert.rejects(run(output), { name: "UsageError", message: /already holds/ });
@@ -177,7 +190,10 @@ describe("a run in a folder", () => {
     await withFolder(async (folder) => {
       const output = join(folder, "out");
       await run(output, {}, 2);
-      await assert.rejects(run(output, { resume: true, beta: 0.3 }), { name: "UsageError", message: /beta was 0.2 and is 0.3/ });
+      await assert.rejects(run(output, { resume: true, beta: 0.3 }), {
+        name: "UsageError",
+        message: /beta was 0.2 and is 0.3/,
+      });
       await using other = await model.createAdapter({ seed: 2 });
       await assert.rejects(collect(trainDpo(model, other, pairs, { ...OPTIONS, output, resume: true })), {
         name: "UsageError",
@@ -216,7 +232,9 @@ describe("a run in a folder", () => {
       const poisoned = (await adapter.modules()).map((module) => ({ ...module, b: module.b.fill(1e30) }));
       await adapter.replaceModules(poisoned);
       await assert.rejects(
-        collect(trainDpo(model, adapter, pairs, { ...OPTIONS, output, shuffle: false, reference: "base", saveEvery: 1 })),
+        collect(
+          trainDpo(model, adapter, pairs, { ...OPTIONS, output, shuffle: false, reference: "base", saveEvery: 1 }),
+        ),
         { name: "NotFiniteError", message: /step 1: the loss of pair "pair 0"/ },
       );
       assert.ok(!existsSync(join(output, "checkpoints")));
@@ -240,7 +258,10 @@ describe("a run in a folder", () => {
     const leftOut = pairs.filter((pair) => room(pair) < 1).map(({ id }) => id);
     const truncated = pairs.filter((pair) => room(pair) >= 1 && pair.prompt_tokens!.length > room(pair));
     assert.ok(leftOut.length > 0 && truncated.length > 0, "the data exercises both");
-    assert.deepEqual([report!.leftOut, report!.truncated, report!.used], [leftOut, truncated.length, 11 - leftOut.length]);
+    assert.deepEqual(
+      [report!.leftOut, report!.truncated, report!.used],
+      [leftOut, truncated.length, 11 - leftOut.length],
+    );
     const evaluated = log.filter((step) => step.eval_loss !== undefined).map(({ step }) => step);
     const last = log.length;
     assert.deepEqual(evaluated, [...new Set([...log.map(({ step }) => step).filter((step) => step % 2 === 0), last])]);
@@ -276,7 +297,8 @@ describe("a run in a folder", () => {
       process.env.VALORA_CACHE = folder;
       try {
         const sources: string[] = [];
-        const once = () => run(join(folder, `out-${sources.length}`), { onStart: ({ reference }) => sources.push(reference) }, 1);
+        const once = () =>
+          run(join(folder, `out-${sources.length}`), { onStart: ({ reference }) => sources.push(reference) }, 1);
         const first = await once();
         const second = await once();
         const [file] = readdirSync(join(folder, "references"));

@@ -30,7 +30,10 @@ describe("crosstalkMatrix", () => {
   });
 
   it("refuses a missing pair, a pair given twice, and a missing untrained model", () => {
-    assert.throws(() => crosstalkMatrix([...base, ...trained.slice(1)]), /kind has 3 pairs of kind, the untrained model 4/);
+    assert.throws(
+      () => crosstalkMatrix([...base, ...trained.slice(1)]),
+      /kind has 3 pairs of kind, the untrained model 4/,
+    );
     assert.throws(() => crosstalkMatrix([...base, ...trained, trained[0]!]), /appears twice under kind/);
     assert.throws(() => crosstalkMatrix(trained), /untrained model/);
   });

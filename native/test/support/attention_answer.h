@@ -1,4 +1,5 @@
-// The double-precision answers to attention_forward and attention_backward, and forests to ask them of.
+// The double-precision answers to attention_forward and attention_backward, and forests to ask them
+// of.
 #pragma once
 
 #include <algorithm>
@@ -48,8 +49,8 @@ struct AttentionAnswer {
   Answer o, lse;
 };
 
-// Visits every (query row, head): visit(n, head, keys seen, probabilities, log normaliser, score error).
-// The score error is how far a float32 score may be off: D products in a chain, scaled.
+// Visits every (query row, head): visit(n, head, keys seen, probabilities, log normaliser, score
+// error). The score error is how far a float32 score may be off: D products in a chain, scaled.
 template <typename Visit>
 void for_each_query(const Grid& q, const Grid& k, const PathsView& paths,
                     const AttentionShape& shape, const Visit& visit) {
@@ -86,8 +87,7 @@ void for_each_query(const Grid& q, const Grid& k, const PathsView& paths,
 
 // A probability is off by the error of two scores, a few roundings of exp, and a chain of sums.
 inline double probability_error(double score_error, double lse, size_t keys) {
-  return 2 * score_error +
-         (static_cast<double>(keys) + 24 + 4 * std::abs(lse)) * kRoundoff;
+  return 2 * score_error + (static_cast<double>(keys) + 24 + 4 * std::abs(lse)) * kRoundoff;
 }
 
 inline AttentionAnswer attention_forward_answer(const Grid& q, const Grid& k, const Grid& v,
@@ -190,7 +190,8 @@ struct AttentionRun {
 };
 
 inline AttentionShape attention_shape(int64_t heads, int64_t kv_heads, int64_t head_dim) {
-  return {heads, kv_heads, head_dim, static_cast<float>(1 / std::sqrt(static_cast<double>(head_dim)))};
+  return {heads, kv_heads, head_dim,
+          static_cast<float>(1 / std::sqrt(static_cast<double>(head_dim)))};
 }
 
 }  // namespace valora::test

@@ -1,5 +1,6 @@
-// The double-precision answers to linear_forward and linear_backward, with bounds from the chain rule of
-// ops.h: a float32 chain of n products is off by at most n u of the sum of its terms' sizes.
+// The double-precision answers to linear_forward and linear_backward, with bounds from the chain
+// rule of ops.h: a float32 chain of n products is off by at most n u of the sum of its terms'
+// sizes.
 #pragma once
 
 #include <cmath>
@@ -82,8 +83,7 @@ inline LinearAnswer linear_forward_answer(const Grid& x, const Matrix& w, const 
           size += sizes[r] * std::abs(group.b.at(o, r));
         }
         answer.out.value.at(n, o) += group.scale * sum;
-        answer.out.bound.at(n, o) +=
-            (inputs + rank + 8) * kRoundoff * std::abs(group.scale) * size;
+        answer.out.bound.at(n, o) += (inputs + rank + 8) * kRoundoff * std::abs(group.scale) * size;
       }
     }
   }

@@ -1,5 +1,5 @@
-// What the op tests are made of: seeded numbers, matrices with guarded padding, the backends present,
-// and a context to run them in.
+// What the op tests are made of: seeded numbers, matrices with guarded padding, the backends
+// present, and a context to run them in.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -28,7 +28,9 @@ class Random {
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
     return z ^ (z >> 31);
   }
-  int64_t below(int64_t limit) { return static_cast<int64_t>(bits() % static_cast<uint64_t>(limit)); }
+  int64_t below(int64_t limit) {
+    return static_cast<int64_t>(bits() % static_cast<uint64_t>(limit));
+  }
   // Uniform in [0, 1).
   float unit() { return static_cast<float>(bits() >> 40) * 0x1p-24f; }
   // Uniform in [-scale, scale).
@@ -50,8 +52,8 @@ struct Grid {
   double at(int64_t i, int64_t j) const { return data[i * cols + j]; }
 };
 
-// A float32 matrix whose rows are kPad floats apart; the padding holds a pattern that no operation may
-// change. New entries are NaN, so that an output left unwritten, or read before it was, shows.
+// A float32 matrix whose rows are kPad floats apart; the padding holds a pattern that no operation
+// may change. New entries are NaN, so that an output left unwritten, or read before it was, shows.
 class Matrix {
  public:
   static constexpr int64_t kPad = 3;

@@ -9,9 +9,10 @@
 
 namespace valora::test {
 
-inline constexpr Dtype kAllDtypes[] = {
-    Dtype::kF32,  Dtype::kF16,  Dtype::kBF16, Dtype::kQ4_0, Dtype::kQ4_1, Dtype::kQ5_0, Dtype::kQ5_1,
-    Dtype::kQ8_0, Dtype::kQ2_K, Dtype::kQ3_K, Dtype::kQ4_K, Dtype::kQ5_K, Dtype::kQ6_K};
+inline constexpr Dtype kAllDtypes[] = {Dtype::kF32,  Dtype::kF16,  Dtype::kBF16, Dtype::kQ4_0,
+                                       Dtype::kQ4_1, Dtype::kQ5_0, Dtype::kQ5_1, Dtype::kQ8_0,
+                                       Dtype::kQ2_K, Dtype::kQ3_K, Dtype::kQ4_K, Dtype::kQ5_K,
+                                       Dtype::kQ6_K};
 
 struct StoredWeight {
   std::vector<uint8_t> bytes;
