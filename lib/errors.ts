@@ -11,10 +11,22 @@ export class ValoraError extends Error {
   readonly code: string;
 
   constructor(code: string, message: string, options?: ValoraErrorOptions) {
-    super(message, options);
+    super(oneLine(message), options);
     this.name = new.target.name;
     this.code = code;
   }
+}
+
+/** Longest message, in UTF-16 units: what a file says of itself may be quoted, not repeated whole. */
+const MAX_MESSAGE = 600;
+
+/** A message as one readable line, whatever a damaged file put into it; the middle gives way to "…". */
+function oneLine(message: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is replaced
+  const line = message.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
+  if (line.length <= MAX_MESSAGE) return line;
+  const half = MAX_MESSAGE / 2;
+  return `${line.slice(0, half)} … ${line.slice(-half)}`;
 }
 
 /** The command line or an options object asks for something that makes no sense (exit status 2). */

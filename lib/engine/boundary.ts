@@ -52,6 +52,7 @@ export function longestBoundary(
 }
 
 // What Python's str.rstrip strips: JavaScript's trimEnd lacks U+001C–U+001F and U+0085, and takes U+FEFF.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: four control characters are spaces to Python
 const TRAILING_SPACES = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+$/u;
 
 /**

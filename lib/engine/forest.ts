@@ -99,7 +99,7 @@ export function packForest(trees: readonly Tree[]): PackedForest {
   // Array.prototype.sort is stable: targets of one row keep the order of their tree.
   wanted.sort((a, b) => a.row - b.row);
   const targets = new Int32Array(wanted.length * 2);
-  wanted.forEach((target, index) => targets.set([target.row, target.token], index * 2));
+  for (const [index, target] of wanted.entries()) targets.set([target.row, target.token], index * 2);
   return {
     forest: { tokens, spans, adapters: Int32Array.from(trees, (tree) => tree.adapter), targets },
     order: Int32Array.from(wanted, (target) => target.index),

@@ -70,7 +70,7 @@ export async function tokenizePairs(
     for (const tokens of [pair.prompt, pair.chosen, pair.rejected])
       checkTokens(tokens, vocabulary, `pair "${pair.id}"`);
     const { tokenizer } = model;
-    const keepFirst = tokenizer !== null && tokenizer.addBos && pair.prompt[0] === tokenizer.bosId;
+    const keepFirst = tokenizer?.addBos === true && pair.prompt[0] === tokenizer.bosId;
     const fitting = truncatePair(pair, maxLength, keepFirst);
     if (fitting === null) {
       report.leftOut.push(pair.id);

@@ -48,7 +48,7 @@ const REQUESTS = lines(
 
 describe("valora score", () => {
   test("writes one line per adapter, request and completion, adapters outermost, and says its device on stderr", async () => {
-    const outcome = await valora(onModel("score", "--input", "-", "--adapter", "x=" + ADAPTER, "--adapter", "base"), {
+    const outcome = await valora(onModel("score", "--input", "-", "--adapter", `x=${ADAPTER}`, "--adapter", "base"), {
       input: REQUESTS,
     });
     const all = results(outcome);
@@ -136,7 +136,7 @@ describe("valora generate", () => {
         "--adapter",
         "base",
         "--adapter",
-        "x=" + ADAPTER,
+        `x=${ADAPTER}`,
         "--samples",
         "2",
         "--temperature",

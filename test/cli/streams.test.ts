@@ -52,7 +52,7 @@ describe("valora tokenize", () => {
       run(tokenize("--input", "-", "--no-generation-prompt"), { input }).then(results),
     ]);
     assert.equal(full?.text, `${String(bare?.text)}<|im_start|>assistant\n`);
-    assert.equal((full?.tokens as number[])[0], 1, "<|im_start|> is one token");
+    assert.equal((full!.tokens as number[])[0], 1, "<|im_start|> is one token");
     const [chat] = results(await run(tokenize("--input", "-", "--chat"), { input: lines({ id: "a", text: "hi" }) }));
     assert.equal(chat?.text, full?.text);
   });

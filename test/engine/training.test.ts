@@ -82,7 +82,7 @@ describe("training", () => {
 
 /** The bytes that training on the largest pair alone needs, and no more. */
 async function smallestLimit(): Promise<number> {
-  await using model = await openModel(FOLDER, { threads: 1 });
+  await using model = await openModel(FOLDER, { threads: 2 });
   await using adapter = await model.createAdapter({ seed: 1 });
   const rows = Math.max(
     ...pairs.map((p) => p.prompt_tokens!.length + p.chosen_tokens!.length + p.rejected_tokens!.length),
@@ -248,13 +248,13 @@ describe("a run in a folder", () => {
     const log = await collect(
       trainDpo(model, adapter, pairs, {
         ...OPTIONS,
-        maxLength: 30,
+        maxLength: 23,
         evalPairs: pairs.slice(0, 3),
         evalEvery: 2,
         onStart: (started) => (report = started),
       }),
     );
-    const room = (pair: PreferencePair) => 30 - Math.max(pair.chosen_tokens!.length, pair.rejected_tokens!.length);
+    const room = (pair: PreferencePair) => 23 - Math.max(pair.chosen_tokens!.length, pair.rejected_tokens!.length);
     const leftOut = pairs.filter((pair) => room(pair) < 1).map(({ id }) => id);
     const truncated = pairs.filter((pair) => room(pair) >= 1 && pair.prompt_tokens!.length > room(pair));
     assert.ok(leftOut.length > 0 && truncated.length > 0, "the data exercises both");

@@ -1,4 +1,8 @@
-/** Every parser of outside files, on thousands of damaged ones: each is read, or refused with one sentence. */
+/**
+ * Every parser of outside files, on thousands of damaged ones: each is read, or refused with one sentence. Seen failing:
+ * a run's state.json without its identity ended in a TypeError, a NaN in the weights became a result of null, and a
+ * config.json's whole list stood in the message.
+ */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { fuzz } from "./harness.js";
