@@ -18,14 +18,14 @@ export class ValoraError extends Error {
 }
 
 /** Longest message, in UTF-16 units: what a file says of itself may be quoted, not repeated whole. */
-const MAX_MESSAGE = 600;
+const MAX_MESSAGE = 500;
 
 /** A message as one readable line, whatever a damaged file put into it; the middle gives way to "…". */
 function oneLine(message: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is replaced
   const line = message.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
   if (line.length <= MAX_MESSAGE) return line;
-  const half = MAX_MESSAGE / 2;
+  const half = MAX_MESSAGE / 2 - 2;
   return `${line.slice(0, half)} … ${line.slice(-half)}`;
 }
 

@@ -6,6 +6,7 @@ import { readFile } from "node:fs/promises";
 import { Template } from "@huggingface/jinja";
 import { DataFormatError, describeFileError, FileError, ModelFormatError, UsageError } from "../errors.js";
 import { describeLibraryError } from "./library-error.js";
+import { TimeLimitError, withTimeLimit } from "./time-limit.js";
 
 export interface Message {
   role: string;
@@ -20,6 +21,15 @@ export interface TemplateTokens {
 
 /** Protects memory and time; the longest templates in use have some ten thousand characters. */
 const MAX_SOURCE_CHARACTERS = 1 << 20;
+const MAX_RANGE = 100_000;
+
+/** Jinja's range with a limit: the library makes the whole list at once. */
+function range(first: number, second?: number, step = 1): number[] {
+  const [start, stop] = second === undefined ? [0, first] : [first, second];
+  const count = Math.max(0, Math.ceil((stop - start) / step));
+  if (!(count <= MAX_RANGE)) throw new Error(`range gives more than ${MAX_RANGE} numbers`);
+  return Array.from({ length: count }, (_, index) => start + index * step);
+}
 
 export class ChatTemplate {
   readonly source: string;
@@ -57,13 +67,21 @@ export class ChatTemplate {
    */
   render(messages: readonly Message[], { addGenerationPrompt }: { addGenerationPrompt: boolean }): string {
     try {
-      return this.template.render({
-        messages: messages.map(({ role, content }) => ({ role, content })),
-        add_generation_prompt: addGenerationPrompt,
-        bos_token: this.tokens.bosToken ?? "",
-        eos_token: this.tokens.eosToken ?? "",
-      });
+      return withTimeLimit(() =>
+        this.template.render({
+          messages: messages.map(({ role, content }) => ({ role, content })),
+          add_generation_prompt: addGenerationPrompt,
+          bos_token: this.tokens.bosToken ?? "",
+          eos_token: this.tokens.eosToken ?? "",
+          range,
+        }),
+      );
     } catch (error) {
+      if (error instanceof TimeLimitError) {
+        throw new ModelFormatError(`the chat template ${error.message}; give another with --chat-template`, {
+          cause: error,
+        });
+      }
       throw new DataFormatError(
         `the chat template does not take these messages: ${describeLibraryError(error, "it needs something that they lack")}; change them, or give another with --chat-template`,
         { cause: error },

@@ -5,6 +5,7 @@
 import { AdapterFormatError } from "../errors.js";
 import { showValue } from "./library-error.js";
 import { isLinearKind, type LinearKind } from "./linear-kinds.js";
+import { TimeLimitError, withTimeLimit } from "./time-limit.js";
 
 export interface PeftConfig {
   /** Rank and alpha of modules that no pattern names. */
@@ -138,10 +139,23 @@ function compilePattern(pattern: string): RegExp {
   return new RegExp(`^(.*\\.)?(${pattern})$`);
 }
 
-/** What a pattern says about modules; the first that fits counts. */
+/**
+ * What a pattern says about modules; the first that fits counts. The result throws AdapterFormatError where a pattern
+ * backtracks without end.
+ */
 export function patternLookup(patterns: Record<string, number>, otherwise: number): (module: string) => number {
   const compiled = Object.entries(patterns).map(([pattern, value]) => ({ regex: compilePattern(pattern), value }));
-  return (module) => compiled.find(({ regex }) => regex.test(module))?.value ?? otherwise;
+  if (compiled.length === 0) return () => otherwise;
+  return (module) => {
+    try {
+      return withTimeLimit(() => compiled.find(({ regex }) => regex.test(module)))?.value ?? otherwise;
+    } catch (error) {
+      if (!(error instanceof TimeLimitError)) throw error;
+      throw new AdapterFormatError(`a pattern for ${module} in adapter_config.json ${error.message}; simplify it`, {
+        cause: error,
+      });
+    }
+  };
 }
 
 /** Whether PEFT would put a pair on `module`; a regular expression is taken to fit what it was saved with. */

@@ -26,8 +26,7 @@ export interface Rope {
 
 /**
  * Radians a position, [headDim / 2], in double: theta^(-2i / headDim), then the scaling.
- * The blend of "llama3" follows `_compute_llama3_parameters` of transformers, written as a divisor and rounded to
- * float32 as llama.cpp's rope_freqs.weight stores it, so that both formats of a model give the same bits.
+ * The blend of "llama3" follows `_compute_llama3_parameters` of transformers.
  */
 export function inverseFrequencies(headDim: number, { theta, scaling }: Rope): Float64Array {
   const plain = Float64Array.from({ length: headDim / 2 }, (_, i) => theta ** ((-2 * i) / headDim));
@@ -43,8 +42,9 @@ export function inverseFrequencies(headDim: number, { theta, scaling }: Rope): F
       return plain.map((frequency) => {
         const waves = (originalMaxPositions * frequency) / (2 * Math.PI);
         if (waves > high) return frequency;
-        const kept = Math.max(0, (waves - low) / (high - low));
-        return frequency / Math.fround(1 / ((1 - kept) / factor + kept));
+        if (waves < low) return frequency / factor;
+        const kept = (waves - low) / (high - low);
+        return (1 - kept) * (frequency / factor) + kept * frequency;
       });
     }
   }

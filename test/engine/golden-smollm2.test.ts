@@ -275,7 +275,9 @@ describe(`${SMOLLM2} on ${BEST.name}`, () => {
       const start = await parameters(adapter);
       const log = await collect(trainDpo(model, adapter, pairs, { ...options, epochs: 1, reference: "base" }));
       assert.equal(log.length, expected.hyper.steps);
-      log.forEach((step, index) => check(step, expected.steps[index]!, `step ${step.step}`));
+      log.forEach((step, index) => {
+        check(step, expected.steps[index]!, `step ${step.step}`);
+      });
       const truth = modulesOf(readTensors(join(dpoFolder, "final/adapter_model.safetensors")), "").flatMap(
         ({ a, b }) => [a, b],
       );
@@ -289,7 +291,9 @@ describe(`${SMOLLM2} on ${BEST.name}`, () => {
         trainDpo(model, adapter, pairs.slice(0, 12), { ...options, epochs: 1, reference: "start" }),
       );
       assert.equal(log.length, truth.length);
-      log.forEach((step, index) => check(step, truth[index]!, `step ${step.step}`));
+      log.forEach((step, index) => {
+        check(step, truth[index]!, `step ${step.step}`);
+      });
     });
   });
 });

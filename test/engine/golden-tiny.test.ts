@@ -210,7 +210,7 @@ for (const name of MODELS) {
   }
 
   if (formats.includes("gguf")) {
-    it(`${name}: GGUF and safetensors give the same bits with an adapter on`, async () => {
+    it(`${name}: GGUF and safetensors give the same log-probabilities with an adapter on`, async () => {
       const scored = [];
       for (const path of [folder, join(folder, "model.gguf")]) {
         await using model = await openModel(path, { threads: 2 });
@@ -224,7 +224,11 @@ for (const name of MODELS) {
           (await collect(model.score(requests, { adapters: { on: adapter } }))).map(({ logprob }) => logprob),
         );
       }
-      assert.deepEqual(scored[0], scored[1]);
+      // llama.cpp's converter works out Llama 3's rope divisors in float32, so those two files differ by rounding.
+      if (name !== "llama3-rope") assert.deepEqual(scored[0], scored[1]);
+      scored[0]!.forEach((value, index) => {
+        assertNear(scored[1]![index]!, value, LOGPROB(value), `request ${index}`);
+      });
     });
   }
 }
