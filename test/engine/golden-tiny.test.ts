@@ -211,7 +211,7 @@ for (const name of MODELS) {
 
   if (formats.includes("gguf")) {
     it(`${name}: GGUF and safetensors give the same log-probabilities with an adapter on`, async () => {
-      const scored = [];
+      const scored: number[][] = [];
       for (const path of [folder, join(folder, "model.gguf")]) {
         await using model = await openModel(path, { threads: 2 });
         await using adapter = await model.loadAdapter(folder);
