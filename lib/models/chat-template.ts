@@ -21,15 +21,6 @@ export interface TemplateTokens {
 
 /** Protects memory and time; the longest templates in use have some ten thousand characters. */
 const MAX_SOURCE_CHARACTERS = 1 << 20;
-const MAX_RANGE = 100_000;
-
-/** Jinja's range with a limit: the library makes the whole list at once. */
-function range(first: number, second?: number, step = 1): number[] {
-  const [start, stop] = second === undefined ? [0, first] : [first, second];
-  const count = Math.max(0, Math.ceil((stop - start) / step));
-  if (!(count <= MAX_RANGE)) throw new Error(`range gives more than ${MAX_RANGE} numbers`);
-  return Array.from({ length: count }, (_, index) => start + index * step);
-}
 
 export class ChatTemplate {
   readonly source: string;
@@ -73,7 +64,6 @@ export class ChatTemplate {
           add_generation_prompt: addGenerationPrompt,
           bos_token: this.tokens.bosToken ?? "",
           eos_token: this.tokens.eosToken ?? "",
-          range,
         }),
       );
     } catch (error) {
