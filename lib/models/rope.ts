@@ -62,6 +62,7 @@ export function parseRope(config: Record<string, unknown>, maxPositions: number,
   }
   const number = (name: string, fallback?: unknown): number => {
     const value = settings[name] ?? fallback;
+    if (value === undefined) throw new ModelFormatError(`${where}: the rope setting ${name} is missing`);
     if (typeof value !== "number" || !(value > 0) || !Number.isFinite(value)) {
       throw new ModelFormatError(
         `${where}: the rope setting ${name} is ${JSON.stringify(value)}, not a number above 0`,
