@@ -3,9 +3,10 @@
  * itself (the default model's, a system prompt of its own) stays: it is part of what the model expects.
  */
 import { readFile } from "node:fs/promises";
-import { Template } from "@huggingface/jinja";
+import { Interpreter, Template } from "@huggingface/jinja";
 import { DataFormatError, describeFileError, FileError, ModelFormatError, UsageError } from "../errors.js";
 import { describeLibraryError } from "./library-error.js";
+import { templateEnvironment } from "./template-globals.js";
 import { TimeLimitError, withTimeLimit } from "./time-limit.js";
 
 export interface Message {
@@ -58,14 +59,17 @@ export class ChatTemplate {
    */
   render(messages: readonly Message[], { addGenerationPrompt }: { addGenerationPrompt: boolean }): string {
     try {
-      return withTimeLimit(() =>
-        this.template.render({
-          messages: messages.map(({ role, content }) => ({ role, content })),
-          add_generation_prompt: addGenerationPrompt,
-          bos_token: this.tokens.bosToken ?? "",
-          eos_token: this.tokens.eosToken ?? "",
-        }),
+      const text = withTimeLimit(() =>
+        new Interpreter(
+          templateEnvironment({
+            messages: messages.map(({ role, content }) => ({ role, content })),
+            add_generation_prompt: addGenerationPrompt,
+            bos_token: this.tokens.bosToken ?? "",
+            eos_token: this.tokens.eosToken ?? "",
+          }),
+        ).run(this.template.parsed),
       );
+      return String(text.value);
     } catch (error) {
       if (error instanceof TimeLimitError) {
         throw new ModelFormatError(`the chat template ${error.message}; give another with --chat-template`, {
