@@ -88,7 +88,7 @@ export const COMMON_OPTIONS = {
     type: "string",
     choices: ["auto", "cpu", "cuda", "reference"],
     default: "auto",
-    describe: "where to compute; auto says what it took and why",
+    describe: "where to compute",
   },
   compute: {
     type: "string",
@@ -115,12 +115,12 @@ export const COMMON_OPTIONS = {
     type: "string",
     choices: ["fail", "skip"],
     default: "fail",
-    describe: "what a bad input line does; skip says how many",
+    describe: "at a bad input line",
   },
   config: {
     type: "string",
     placeholder: "FILE",
-    describe: "YAML or JSON with any of these options; command line wins",
+    describe: "YAML or JSON of options; command line wins",
   },
   quiet: { type: "boolean", default: false, describe: "no notes, no progress" },
   "json-logs": { type: "boolean", default: false, describe: "notes and progress as JSON lines on stderr" },
@@ -149,7 +149,7 @@ export const MODEL_OPTION = {
   type: "string",
   placeholder: "M",
   required: true,
-  describe: "named model, .gguf file or safetensors folder",
+  describe: "name, .gguf file or safetensors folder",
 } as const satisfies Option;
 export const INPUT_OPTION = {
   type: "string",
@@ -160,12 +160,12 @@ export const INPUT_OPTION = {
 export const OUTPUT_OPTION = {
   type: "string",
   placeholder: "FILE",
-  describe: "written when complete, with a manifest beside it (standard output)",
+  describe: "file, made when complete (standard output)",
 } as const satisfies Option;
 export const TEMPLATE_OPTION = {
   type: "string",
   placeholder: "T",
-  describe: "FILE, chatml, llama3, mistral, olmo2 or human-assistant",
+  describe: "FILE|chatml|llama3|mistral|olmo2|human-assistant",
 } as const satisfies Option;
 export const ADAPTER_OPTION = {
   type: "strings",

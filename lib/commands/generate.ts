@@ -54,7 +54,8 @@ export const generate = defineCommand({
   commonOptions: MODEL_COMMON,
   examples: [
     'echo \'{"id":"p","prompt":[{"role":"user","content":"Who are you?"}]}\' |',
-    "  valora generate --model smollm2-135m-instruct --adapter base --adapter kind=adapters/kind --input -",
+    "  valora generate --model smollm2-135m-instruct --input - \\",
+    "  --adapter base --adapter kind=adapters/kind",
   ],
   async run(options, context) {
     const choices = parseAdapters(options.adapter);

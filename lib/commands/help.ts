@@ -1,15 +1,15 @@
 /**
- * Help screens, drawn from the option tables: at most 100 columns, one line an option, an example at the end.
+ * Help screens, drawn from the option tables: at most 80 columns, one line an option, an example at the end.
  */
 import { type AnyCommand, COMMON_OPTIONS, type Option, type OptionTable } from "./command.js";
 
-const WIDTH = 100;
+const WIDTH = 80;
 
 /** The list of commands, and the options that every command takes. */
 export function renderMainHelp(commands: readonly AnyCommand[], version: string): string {
   const width = Math.max(...commands.map((command) => command.name.length));
   return [
-    `valora ${version}: induce values into language models with LoRA and DPO, and measure what else moves`,
+    `valora ${version}: induce values into language models, see what else moves`,
     "",
     "Usage: valora COMMAND [OPTIONS]",
     "",
@@ -62,9 +62,10 @@ function drawOptions(table: OptionTable): string[] {
 function row(name: string, option: Option): readonly [string, string] {
   if (option.type === "boolean") return [option.default ? `--no-${name}` : `--${name}`, option.describe];
   const choices = option.type === "string" ? option.choices : undefined;
-  const label = `--${name} ${choices === undefined ? (option.placeholder ?? "VALUE") : choices.join("|")}`;
+  const label = `--${name} ${option.placeholder ?? "X"}`;
+  const among = choices === undefined ? "" : `: ${choices.join("|")}`;
   const standard = "default" in option && option.default !== undefined ? ` (${option.default})` : "";
-  return [label, `${option.describe}${standard}${option.required === true ? ", required" : ""}`];
+  return [label, `${option.describe}${among}${standard}${option.required === true ? ", required" : ""}`];
 }
 
 function wrap(text: string, width: number): string[] {

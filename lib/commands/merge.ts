@@ -15,7 +15,7 @@ export const merge = defineCommand({
     dtype: { type: "string", choices: ["BF16", "F32"], default: "BF16", describe: "of the merged matrices" },
   },
   commonOptions: MODEL_COMMON,
-  examples: ["valora merge --model smollm2-135m-instruct --adapter adapters/agreeableness --output merged"],
+  examples: ["valora merge --model smollm2-135m-instruct \\", "  --adapter adapters/kind --output merged"],
   async run(options, context) {
     const { mergeAdapter } = await import("../engine/merge.js");
     await using model = await openFromOptions(options, context);

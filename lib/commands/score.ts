@@ -29,14 +29,14 @@ export const score = defineCommand({
       type: "string",
       choices: ["longest", "harness"],
       default: "longest",
-      describe: "rule for a token that spans context and completion",
+      describe: "a token across the seam",
     },
     "chat-template": TEMPLATE_OPTION,
   },
   commonOptions: MODEL_COMMON,
   examples: [
-    "valora score --model smollm2-135m-instruct --adapter base \\",
-    "  --adapter kind=adapters/kind --input requests.jsonl --format csv --output scores.csv",
+    "valora score --model smollm2-135m-instruct --input requests.jsonl \\",
+    "  --adapter base --adapter kind=adapters/kind --format csv --output scores.csv",
   ],
   async run(options, context) {
     const choices = parseAdapters(options.adapter);

@@ -11,13 +11,13 @@ const OPTIONS = {
     type: "string",
     placeholder: "FILE",
     required: true,
-    describe: "preference pairs, JSON Lines (.gz); - is standard input",
+    describe: "preference pairs, JSON Lines (.gz) or -",
   },
   output: {
     type: "string",
     placeholder: "DIR",
     required: true,
-    describe: "adapter folder, with metrics.jsonl and manifest.json",
+    describe: "adapter folder, also metrics.jsonl",
   },
   rank: { type: "integer", placeholder: "R", default: 4, minimum: 1, describe: "LoRA rank" },
   alpha: {
@@ -34,7 +34,7 @@ const OPTIONS = {
     type: "string",
     choices: ["sigmoid", "ipo", "hinge", "robust", "sft"],
     default: "sigmoid",
-    describe: "what is minimised",
+    describe: "loss",
   },
   "label-smoothing": { type: "number", placeholder: "X", default: 0, describe: "share of labels taken to be wrong" },
   "rpo-alpha": { type: "number", placeholder: "X", default: 0, describe: "weight of a likelihood term on chosen" },
@@ -44,7 +44,7 @@ const OPTIONS = {
     type: "string",
     choices: ["cosine", "linear", "constant"],
     default: "cosine",
-    describe: "of the learning rate",
+    describe: "shape",
   },
   warmup: { type: "number", placeholder: "X", default: 0.1, describe: "share of the steps, or steps from 1 on" },
   "weight-decay": { type: "number", placeholder: "X", default: 0.01, describe: "decoupled" },
@@ -85,8 +85,8 @@ export const train = defineCommand({
   options: OPTIONS,
   commonOptions: MODEL_COMMON,
   examples: [
-    "valora train --model smollm2-135m-instruct --pairs data/persona/agreeableness.train.jsonl \\",
-    "  --eval-pairs data/persona/agreeableness.held-out.jsonl --learning-rate 5e-4 --output adapters/kind",
+    "valora train --model smollm2-135m-instruct --learning-rate 5e-4 \\",
+    "  --pairs data/persona/agreeableness.train.jsonl --output adapters/kind",
   ],
   async run(options, context) {
     const trainOptions = toTrainOptions(options);

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { run } from "./program.js";
 
-/** A terminal window as it opens. */
+/** A terminal's usual width; as many rows as the longest, train with one for each of its 31 options, may take. */
 const COLUMNS = 80;
-const ROWS = 40;
+const ROWS = 44;
 
 /** Options that the contract names, by command. */
 const PROMISED: Record<string, string> = {
