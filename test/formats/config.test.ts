@@ -174,7 +174,7 @@ test("sizes that make no sense are named", () => {
     [{ num_hidden_layers: 1e9 }, /layers is 1000000000/],
     [{ rms_norm_eps: -1 }, /epsilon/],
     [{ rope_theta: 0 }, /rope_theta is 0/],
-    [{ rope_scaling: { type: "linear" } }, /factor is undefined/],
+    [{ rope_scaling: { type: "linear" } }, /factor is missing/],
     [{ rope_scaling: { type: "llama3", factor: 8, low_freq_factor: 4, high_freq_factor: 4 } }, /high_freq_factor/],
   ];
   for (const [fields, says] of cases) assert.throws(() => parse(fields), failsWith("ERR_MODEL_FORMAT", says));
