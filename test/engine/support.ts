@@ -2,27 +2,12 @@
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import type { OpenModelOptions } from "#lib/engine/open.js";
 import { LINEAR_KINDS, type NativeLoraModule, native } from "#lib/native.js";
 
-/** The repository: the folder above this file that holds package.json. */
-export const ROOT = (() => {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  for (;;) {
-    try {
-      if ((JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { name?: string }).name === "valora")
-        return folder;
-    } catch {
-      // no package.json here: further up
-    }
-    assert.notEqual(dirname(folder), folder, "package.json of valora was not found above the tests");
-    folder = dirname(folder);
-  }
-})();
+export { GOLDEN, ROOT } from "../golden.js";
 
-export const GOLDEN = join(ROOT, "test/golden");
 export const SMOLLM2 = "smollm2-135m-instruct";
 
 export type Backend = Pick<OpenModelOptions, "device" | "isa"> & { name: string };
