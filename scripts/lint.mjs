@@ -33,7 +33,7 @@ function main(write) {
   }
   const clang = run("clang-format", [
     ...(write ? ["-i"] : ["--dry-run", "--Werror"]),
-    ...cppFiles(join(root, "native")),
+    ...["native", "bench"].flatMap((folder) => cppFiles(join(root, folder))),
   ]);
   return biome || clang;
 }
