@@ -147,15 +147,18 @@ int run(int threads) {
   for (const char* isa : {"avx512", "avx2"}) {
     const Ops* ops = cpu_ops(isa);
     if (ops == nullptr) continue;
-    const double limit = peak(isa, context);
-    std::printf("%-8s peak %31.1f\n", isa, limit / 1e9);
+    // The machine's speed wavers with its neighbours and its clock: each shape is held against the
+    // highest peak seen so far, with one more look just before it.
+    double limit = 0;
     for (const Dtype dtype : {Dtype::kF32, Dtype::kQ4_1}) {
       for (const Shape& shape :
            {Shape{512, 576, 1536}, Shape{512, 1536, 576}, Shape{512, 576, 192},
             Shape{2048, 2048, 2048}, Shape{8, 576, 1536}, Shape{1, 576, 1536}}) {
+        limit = std::max(limit, peak(isa, context));
         measure(*ops, dtype, shape, limit, context, arena);
       }
     }
+    std::printf("%-8s peak %31.1f\n", isa, limit / 1e9);
   }
   return 0;
 }

@@ -1,21 +1,21 @@
 #!/usr/bin/env node
-import type { AnyCommand, CommonValues } from "./commands/command.js";
 /**
  * The `valora` program: reads the command line, runs one command, and turns how it ended into one sentence and an exit
  * status. Commands load what they need when they run, so that a help screen is there at once.
  */
+import type { AnyCommand, CommonValues } from "./commands/command.js";
 import { CommandContext } from "./commands/context.js";
 import { demo } from "./commands/demo.js";
 import { generate } from "./commands/generate.js";
 import { renderCommandHelp, renderMainHelp } from "./commands/help.js";
 import { inspect } from "./commands/inspect.js";
 import { merge } from "./commands/merge.js";
-import { packageVersion } from "./commands/output.js";
 import { pull } from "./commands/pull.js";
 import { score } from "./commands/score.js";
 import { tokenize } from "./commands/tokenize.js";
 import { train } from "./commands/train.js";
 import { CancelledError, UsageError, ValoraError } from "./errors.js";
+import { VERSION } from "./files/version.js";
 
 const COMMANDS: readonly AnyCommand[] = [demo, pull, inspect, tokenize, train, score, generate, merge];
 
@@ -61,10 +61,10 @@ async function main(argv: string[]): Promise<number> {
 function findScreen(argv: readonly string[]): string | null {
   const [first, second] = argv;
   const isHelp = (word: string | undefined): boolean => word === "--help" || word === "-h";
-  if (first === undefined || isHelp(first)) return renderMainHelp(COMMANDS, packageVersion());
-  if (first === "--version" || first === "-V") return `${packageVersion()}\n`;
+  if (first === undefined || isHelp(first)) return renderMainHelp(COMMANDS, VERSION);
+  if (first === "--version" || first === "-V") return `${VERSION}\n`;
   if (first === "help")
-    return second === undefined ? renderMainHelp(COMMANDS, packageVersion()) : renderCommandHelp(findCommand(second));
+    return second === undefined ? renderMainHelp(COMMANDS, VERSION) : renderCommandHelp(findCommand(second));
   return argv.some(isHelp) ? renderCommandHelp(findCommand(first)) : null;
 }
 

@@ -3,19 +3,24 @@
  * of everything that it depends on, so a second run does again only what has changed.
  */
 import { createHash } from "node:crypto";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import type { Prompt } from "../engine/encode.js";
+import type { GenerationResult } from "../engine/generate.js";
+import { manifestOf } from "../engine/manifest-of.js";
 import type { Model } from "../engine/model.js";
-import { createAtomicWriter, writeFileAtomic } from "../files/atomic.js";
+import { isUpToDate, writeArtefact } from "../files/artefact.js";
 import { sha256File } from "../files/hash.js";
 import { readJsonLines } from "../files/json-lines.js";
+import type { Manifest } from "../files/manifest.js";
 import { type Crosstalk, crosstalkMatrix } from "../metrics/crosstalk.js";
 import type { Answer } from "../report/crosstalk-page.js";
-import { cutsOf, type PlanFile, planDemo } from "./choose-plan.js";
+import { cutsOf, planDemo } from "./choose-plan.js";
 import { INDUCED_TRAITS, MEASURED_TRAITS, readSample, sampleFile } from "./data.js";
 import { type EvaluationItem, evaluateTraits, marginsOf, type ScoredAdapter } from "./evaluate.js";
 import { induceTrait } from "./induce.js";
-import type { DemoRun, DemoView } from "./settings.js";
+import type { DemoPlan } from "./plan.js";
+import { ADAPTER, type DemoRun, type DemoView, trainingOf } from "./settings.js";
 import { writeReport } from "./write-report.js";
 
 export interface DemoOptions {
@@ -63,31 +68,22 @@ export async function runDemo(model: Model, options: DemoOptions): Promise<DemoR
     run.view.note(`adapter ${trait}: ${old ? "unchanged, taken from an earlier run" : `${steps} steps`}`);
   }
 
-  const inputs = {
-    model: await model.hash(),
-    device: model.device.kind,
-    adapters: hashes,
-    data: await dataHash(),
-    plan: planFile.plan,
-  };
-  const items = await evaluation(model, adapters, inputs, planFile, run, reused);
+  const { minutes, plan } = planFile;
+  const manifest = await manifestOf(model, {
+    command: "demo",
+    options: { model: model.name, minutes, plan, adapter: ADAPTER, training: trainingOf(plan, options.seed) },
+    seed: options.seed,
+    sha256: { data: await dataHash(), ...hashes },
+  });
+  const parts: Parts = { model, adapters, manifest, run, reused };
+  const items = await evaluation(parts, plan);
   const crosstalk = crosstalkMatrix(marginsOf(items), { seed: options.seed });
   const [first] = await readSample(INDUCED_TRAITS[0], "held-out", 1);
   const messages = first!.prompt!;
-  const answers = await answer(model, adapters, messages, inputs, run, reused);
+  const answers = await answer(parts, messages);
   const prompt = typeof messages === "string" ? messages : messages.at(-1)!.content;
   const seconds = (performance.now() - started) / 1000;
-  const report = await writeReport({
-    model,
-    run,
-    crosstalk,
-    prompt,
-    answers,
-    cuts,
-    planFile,
-    adapterHashes: hashes,
-    seconds,
-  });
+  const report = await writeReport({ model, run, crosstalk, prompt, answers, cuts, planFile, manifest, seconds });
   return { crosstalk, prompt, answers, cuts, reused, report, seconds };
 }
 
@@ -97,84 +93,59 @@ async function dataHash(): Promise<string> {
   return hash.digest("hex");
 }
 
-async function evaluation(
-  model: Model,
-  adapters: Record<string, ScoredAdapter>,
-  inputs: object,
-  { plan }: PlanFile,
-  run: DemoRun,
-  reused: string[],
-): Promise<EvaluationItem[]> {
+/** What the two measured parts work with. */
+interface Parts {
+  model: Model;
+  adapters: Record<string, ScoredAdapter>;
+  /** Of the demo as a whole: what both depend on. */
+  manifest: Manifest;
+  run: DemoRun;
+  /** Gets the name of a part that an earlier run had done. */
+  reused: string[];
+}
+
+async function evaluation(parts: Parts, plan: DemoPlan): Promise<EvaluationItem[]> {
+  const { model, adapters, manifest, run, reused } = parts;
   const path = join(run.output, "items.jsonl");
-  const made = await keep<EvaluationItem>(path, inputs, () => evaluateTraits(model, adapters, plan, run));
-  if (made.reused) reused.push("scores");
-  return made.lines;
+  if (await isUpToDate(path, manifest)) reused.push("scores");
+  else await writeArtefact(path, manifest, writeLines(evaluateTraits(model, adapters, plan, run)));
+  return readLines(path);
 }
 
 /** One greedy answer of the untrained model and of each adapter. */
-async function answer(
-  model: Model,
-  adapters: Record<string, ScoredAdapter>,
-  prompt: NonNullable<Awaited<ReturnType<typeof readSample>>[number]["prompt"]>,
-  inputs: object,
-  run: DemoRun,
-  reused: string[],
-): Promise<Answer[]> {
-  const bar = run.view.progress("answering", "tokens", ANSWER_TOKENS * Object.keys(adapters).length);
-  try {
-    const made = await keep(join(run.output, "answers.jsonl"), { ...inputs, prompt, ANSWER_TOKENS }, () =>
-      model.generate([{ id: "answer", prompt }], {
-        adapters: Object.fromEntries(Object.entries(adapters).map(([name, { adapter }]) => [name, adapter])),
-        maxNewTokens: ANSWER_TOKENS,
-        onProgress: ({ tokens }) => bar.update(tokens),
-        ...(run.signal === undefined ? {} : { signal: run.signal }),
-      }),
-    );
-    if (made.reused) reused.push("answers");
-    return made.lines.map(({ adapter, text, finish }) => ({
-      adapter,
-      text: `${text ?? ""}${finish === "length" ? " …" : ""}`,
-    }));
-  } finally {
-    bar.stop();
-  }
-}
-
-/** The lines of `path` where it was made from the same inputs and is what was written then; else makes it. */
-async function keep<T>(
-  path: string,
-  inputs: object,
-  make: () => AsyncIterable<T>,
-): Promise<{ lines: T[]; reused: boolean }> {
-  const manifest = `${path}.manifest.json`;
-  const wanted = createHash("sha256").update(JSON.stringify(inputs)).digest("hex");
-  try {
-    const saved = JSON.parse(await readFile(manifest, "utf8")) as { inputs: string; sha256: string };
-    if (saved.inputs === wanted && saved.sha256 === (await sha256File(path)))
-      return { lines: await readAll<T>(path), reused: true };
-  } catch {
-    // Missing or damaged: made again.
-  }
-  const writer = await createAtomicWriter(path);
-  const lines: T[] = [];
-  try {
-    for await (const line of make()) {
-      lines.push(line);
-      await writer.write(`${JSON.stringify(line)}\n`);
+async function answer(parts: Parts, prompt: Prompt): Promise<Answer[]> {
+  const { model, adapters, manifest: whole, run, reused } = parts;
+  const path = join(run.output, "answers.jsonl");
+  const manifest = { ...whole, options: { ...whole.options, prompt, maxNewTokens: ANSWER_TOKENS } };
+  if (await isUpToDate(path, manifest)) reused.push("answers");
+  else {
+    const bar = run.view.progress("answering", "tokens", ANSWER_TOKENS * Object.keys(adapters).length);
+    const results = model.generate([{ id: "answer", prompt }], {
+      adapters: Object.fromEntries(Object.entries(adapters).map(([name, { adapter }]) => [name, adapter])),
+      maxNewTokens: ANSWER_TOKENS,
+      onProgress: ({ tokens }) => bar.update(tokens),
+      ...(run.signal === undefined ? {} : { signal: run.signal }),
+    });
+    try {
+      await writeArtefact(path, manifest, writeLines(results));
+    } finally {
+      bar.stop();
     }
-    await writer.commit();
-  } catch (error) {
-    await writer.abort();
-    throw error;
   }
-  await writeFileAtomic(
-    manifest,
-    `${JSON.stringify({ inputs: wanted, made_from: inputs, sha256: await sha256File(path) }, null, 2)}\n`,
-  );
-  return { lines, reused: false };
+  const lines = await readLines<GenerationResult>(path);
+  return lines.map(({ adapter, text, finish }) => ({
+    adapter,
+    text: `${text ?? ""}${finish === "length" ? " …" : ""}`,
+  }));
 }
 
-async function readAll<T>(path: string): Promise<T[]> {
+function writeLines(lines: AsyncIterable<unknown>): (write: (text: string) => Promise<void>) => Promise<void> {
+  return async (write) => {
+    for await (const line of lines) await write(`${JSON.stringify(line)}\n`);
+  };
+}
+
+async function readLines<T>(path: string): Promise<T[]> {
   const lines: T[] = [];
   for await (const { value } of readJsonLines(path)) lines.push(value as T);
   return lines;

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { stringify } from "csv-stringify/sync";
 import type { Model } from "../engine/model.js";
 import { writeFileAtomic } from "../files/atomic.js";
+import { type Manifest, writeManifest } from "../files/manifest.js";
 import type { Crosstalk } from "../metrics/crosstalk.js";
 import { type Answer, renderCrosstalkPage } from "../report/crosstalk-page.js";
 import type { PlanFile } from "./choose-plan.js";
@@ -16,7 +17,7 @@ export interface ReportParts {
   answers: readonly Answer[];
   cuts: readonly string[];
   planFile: PlanFile;
-  adapterHashes: Record<string, string>;
+  manifest: Manifest;
   /** Wall time of the run. */
   seconds: number;
 }
@@ -28,7 +29,7 @@ export async function writeReport(parts: ReportParts): Promise<string> {
   const rows = crosstalk.cells.map(flatten);
   await write("crosstalk.csv", stringify(rows, { header: true }));
   await write("crosstalk.json", `${JSON.stringify({ measure: MEASURE, cells: rows }, null, 2)}\n`);
-  await write("manifest.json", `${JSON.stringify(await manifestOf(parts), null, 2)}\n`);
+  await writeManifest(join(run.output, "manifest.json"), parts.manifest);
   await write("report.html", renderCrosstalkPage(pageOf(parts)));
   return join(run.output, "report.html");
 }
@@ -49,25 +50,6 @@ function flatten(cell: Crosstalk["cells"][number]) {
     accuracy_delta: cell.accuracyDelta.mean,
     accuracy_ci_low: cell.accuracyDelta.low,
     accuracy_ci_high: cell.accuracyDelta.high,
-  };
-}
-
-async function manifestOf({ model, run, planFile, adapterHashes, cuts, seconds }: ReportParts): Promise<object> {
-  return {
-    command: "demo",
-    options: {
-      minutes: planFile.minutes,
-      plan: planFile.plan,
-      adapter: ADAPTER,
-      training: trainingOf(planFile.plan, run.seed),
-    },
-    seed: run.seed,
-    model: { name: model.name, sha256: await model.hash() },
-    adapters: adapterHashes,
-    device: model.device,
-    pairs_per_second: planFile.pairsPerSecond,
-    cuts,
-    seconds,
   };
 }
 

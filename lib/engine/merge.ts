@@ -17,11 +17,11 @@ import type { NativeTensor } from "../native.js";
 import type { Adapter } from "./adapter.js";
 import { throwIfAborted } from "./cancel.js";
 import { encodeStart } from "./encode.js";
+import { manifestOf } from "./manifest-of.js";
 import type { Model } from "./model.js";
 import { openModel } from "./open.js";
 import { drawBelow } from "./random.js";
 import type { ScoreRequest } from "./requests.js";
-import { VERSION } from "./train-folder.js";
 
 export interface MergeProgress {
   /** Bytes of weights written, and in all. */
@@ -94,20 +94,16 @@ export async function mergeAdapter(
 }
 
 async function describe(model: Model, adapter: Adapter, folder: string, proof: MergeProof): Promise<void> {
-  const { kind, isa, threads, reason } = model.device;
   const { output, ...figures } = proof;
-  await writeManifest(join(folder, "manifest.json"), {
+  const manifest = await manifestOf(model, {
     command: "merge",
     options: { model: model.name, output, dtype: proof.dtype },
-    versions: { valora: VERSION, node: process.versions.node },
-    device: { kind, isa, threads, reason },
     sha256: {
-      model: await model.hash(),
       adapter: await adapter.hash(),
       output: await sha256File(join(folder, "model.safetensors")),
     },
-    proof: figures,
   });
+  await writeManifest(join(folder, "manifest.json"), { ...manifest, proof: figures });
 }
 
 async function requireEmpty(dir: string): Promise<void> {

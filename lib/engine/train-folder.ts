@@ -1,5 +1,4 @@
 /** The output folder of a training run: whose it is, its metrics, its final artefacts. */
-import { readFileSync } from "node:fs";
 import { appendFile, mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describeFileError, FileError, UsageError } from "../errors.js";
@@ -8,6 +7,7 @@ import { sha256File } from "../files/hash.js";
 import { readManifest, writeManifest } from "../files/manifest.js";
 import type { Adapter } from "./adapter.js";
 import { describeDifference, type RunIdentity } from "./checkpoint.js";
+import { manifestOf } from "./manifest-of.js";
 import type { Model } from "./model.js";
 import type { PairReport } from "./tokenize-pairs.js";
 import type { TrainStep } from "./train-options.js";
@@ -77,10 +77,6 @@ function stepOf(line: string): number {
   }
 }
 
-export const VERSION = (
-  JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }
-).version;
-
 /**
  * Whether the folder holds this very run, done.
  *
@@ -109,22 +105,17 @@ export async function finishRun(
   report: PairReport,
 ): Promise<void> {
   await adapter.save(folder.path);
-  const { kind, isa, threads, reason } = model.device;
-  await writeManifest(folder.manifest, {
+  const manifest = await manifestOf(model, {
     command: "train",
     options: { model: model.name, ...identity.settings, ...adapterOptions(adapter) },
     seed: identity.settings.seed,
-    versions: { valora: VERSION, node: process.versions.node },
-    device: { kind, isa, threads, reason },
     sha256: {
-      model: identity.model,
       data: identity.data,
       start_adapter: identity.startAdapter,
       adapter: await sha256File(join(folder.path, "adapter_model.safetensors")),
     },
-    pairs: report,
-    run: identity,
   });
+  await writeManifest(folder.manifest, { ...manifest, pairs: report, run: identity });
 }
 
 function adapterOptions({ rank, alpha, targets, rslora }: Adapter) {

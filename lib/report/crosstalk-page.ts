@@ -132,7 +132,7 @@ const STYLE = `
 @media (prefers-color-scheme:dark){:root{${themeVariables(DARK)}}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--surface);color:var(--text);font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
-main{max-width:60rem;margin:0 auto;padding:2.5rem 1.25rem 4rem}
+main{max-width:64rem;margin:0 auto;padding:2.5rem 1.25rem 4rem}
 h1{font-size:1.9rem;line-height:1.2;margin:0 0 1rem;letter-spacing:-.01em}
 h2{font-size:1.25rem;margin:2.75rem 0 .5rem}
 h3{font-size:1rem;margin:1.5rem 0 .25rem}
@@ -151,9 +151,9 @@ section>p{color:var(--muted)}
 .heat-map .unclear{font-weight:400}
 .heat-map .target{stroke:var(--text);stroke-width:2}
 ${STEP_RULES.replaceAll(".ink-", ".heat-map .ink-")}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem;min-width:44rem;width:100%}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem;min-width:44rem;width:100%}
 th,td{text-align:left;padding:.3rem .75rem .3rem 0;border-bottom:1px solid var(--line);font-weight:400;white-space:nowrap}
-thead th{color:var(--muted);font-size:.85rem;vertical-align:bottom}
+thead th{white-space:normal;color:var(--muted);font-size:.85rem;vertical-align:bottom}
 .n{text-align:right}
 .own th,.own td{font-weight:600}
 dl{display:grid;grid-template-columns:minmax(8rem,max-content) 1fr;gap:.35rem 1.25rem;margin:.5rem 0 1rem}

@@ -1,0 +1,6 @@
+/** The version of this package: what manifests and `--version` say. */
+import { readFileSync } from "node:fs";
+
+export const VERSION = (
+  JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }
+).version;
