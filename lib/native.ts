@@ -6,7 +6,9 @@
  * `ERR_OUT_OF_MEMORY`; lib/errors.ts makes named errors of them.
  */
 import { createRequire } from "node:module";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { UnsupportedError } from "./errors.js";
 import type { LinearKind } from "./models/linear-kinds.js";
 
 /** Stored number formats, named as GGUF names them. */
@@ -276,9 +278,19 @@ export interface NativeAddon {
   dequantize(dtype: Dtype, bytes: Uint8Array, count: number): Float32Array;
 }
 
-const require = createRequire(import.meta.url);
-
 /** The addon: build/Release of this package, or a prebuilt binary for this platform. */
-export const native: NativeAddon = require("node-gyp-build")(
-  fileURLToPath(new URL("..", import.meta.url)),
-) as NativeAddon;
+export const native: NativeAddon = loadAddon();
+
+function loadAddon(): NativeAddon {
+  const require = createRequire(import.meta.url);
+  const root = fileURLToPath(new URL("..", import.meta.url));
+  try {
+    return (require("node-gyp-build") as (root: string) => NativeAddon)(root);
+  } catch (error) {
+    const reason = (error as Error).message.split("\n")[0];
+    throw new UnsupportedError(
+      `the native addon does not load (${reason}); build it with: node ${join(root, "scripts/build-native.mjs")} --force`,
+      { cause: error },
+    );
+  }
+}

@@ -61,7 +61,7 @@ export const generate = defineCommand({
     const choices = parseAdapters(options.adapter);
     const { readGenerationPrompts } = await import("../data/input-lines.js");
     await using model = await openFromOptions(options, context);
-    const adapters = await loadAdapters(model, choices);
+    const adapters = await loadAdapters(model, choices, context);
     const prompts = readGenerationPrompts(options.input, context.itemErrors(options));
     const bar = context.progress("generating", "tokens");
     try {

@@ -1,6 +1,6 @@
 /** `valora merge`: adds an adapter into the weights, and proves that nothing else changed. */
 import { defineCommand, MODEL_COMMON, MODEL_OPTION } from "./command.js";
-import { openFromOptions } from "./model-options.js";
+import { loadAdapter, openFromOptions } from "./model-options.js";
 
 export const merge = defineCommand({
   name: "merge",
@@ -19,8 +19,20 @@ export const merge = defineCommand({
   async run(options, context) {
     const { mergeAdapter } = await import("../engine/merge.js");
     await using model = await openFromOptions(options, context);
-    await using adapter = await model.loadAdapter(options.adapter);
-    const proof = await mergeAdapter(model, adapter, options.output, { dtype: options.dtype, signal: context.signal });
-    await context.print(`${JSON.stringify(proof)}\n`);
+    await using adapter = await loadAdapter(model, options.adapter, context);
+    const bar = context.progress("merging", "bytes");
+    try {
+      const proof = await mergeAdapter(model, adapter, options.output, {
+        dtype: options.dtype,
+        signal: context.signal,
+        onProgress: ({ done, total }) => {
+          bar.setTotal(total);
+          bar.update(done);
+        },
+      });
+      await context.print(`${JSON.stringify(proof)}\n`);
+    } finally {
+      bar.stop();
+    }
   },
 });

@@ -20,6 +20,7 @@ export async function openFromOptions(
     ...(options["chat-template"] === undefined ? {} : { chatTemplate: options["chat-template"] }),
   });
   context.note(`device: ${model.device.reason}`, { device: model.device });
+  for (const note of model.files.notes) context.note(`${options.model}: ${note}`);
   return model;
 }
 
@@ -51,13 +52,21 @@ export function parseAdapters(values: readonly string[]): AdapterChoice[] {
   });
 }
 
+/** Loads one and says what of it is passed over. */
+export async function loadAdapter(model: Model, dir: string, context: CommandContext): Promise<Adapter> {
+  const adapter = await model.loadAdapter(dir);
+  for (const warning of adapter.warnings) context.note(`${dir}: ${warning}`);
+  return adapter;
+}
+
 /** Loads them into the model, in the order given. */
 export async function loadAdapters(
   model: Model,
   choices: readonly AdapterChoice[],
+  context: CommandContext,
 ): Promise<Record<string, Adapter | null>> {
   const adapters: Record<string, Adapter | null> = {};
-  for (const { name, dir } of choices) adapters[name] = dir === null ? null : await model.loadAdapter(dir);
+  for (const { name, dir } of choices) adapters[name] = dir === null ? null : await loadAdapter(model, dir, context);
   return adapters;
 }
 

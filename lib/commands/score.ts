@@ -42,7 +42,7 @@ export const score = defineCommand({
     const choices = parseAdapters(options.adapter);
     const { readScoreRequests } = await import("../data/input-lines.js");
     await using model = await openFromOptions(options, context);
-    const adapters = await loadAdapters(model, choices);
+    const adapters = await loadAdapters(model, choices, context);
     const requests = readScoreRequests(options.input, context.itemErrors(options));
     const bar = context.progress("scoring", "requests");
     try {

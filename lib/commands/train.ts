@@ -3,7 +3,7 @@ import type { TrainOptions, TrainReport, TrainStep } from "../engine/train-optio
 import { CancelledError, UsageError } from "../errors.js";
 import { defineCommand, MODEL_COMMON, MODEL_OPTION, type OptionValues, TEMPLATE_OPTION } from "./command.js";
 import type { CommandContext, Progress } from "./context.js";
-import { openFromOptions } from "./model-options.js";
+import { loadAdapter, openFromOptions } from "./model-options.js";
 
 const OPTIONS = {
   model: MODEL_OPTION,
@@ -103,7 +103,7 @@ export const train = defineCommand({
             rslora: options.rslora,
             seed: options.seed,
           })
-        : await model.loadAdapter(options["init-adapter"]);
+        : await loadAdapter(model, options["init-adapter"], context);
     const evalPath = options["eval-pairs"];
     const view = new TrainView(context, options.output);
     try {
@@ -187,8 +187,7 @@ class TrainView {
   step(step: TrainStep): void {
     this.last = step;
     this.context.event("step", { ...step });
-    const pairs = this.report === undefined ? 0 : this.report.used / this.report.stepsPerEpoch;
-    const rate = (pairs / step.seconds).toPrecision(3);
+    const rate = (step.pairs / step.seconds).toPrecision(3);
     this.bar.update(step.step, `loss ${step.loss.toFixed(4)}  accuracy ${step.accuracy.toFixed(2)}  ${rate} pairs/s`);
   }
 

@@ -1,8 +1,9 @@
 /** Decides how large the demo is: by the plan file of an earlier run, else by the speed of two training steps. */
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Model } from "../engine/model.js";
 import { trainDpo } from "../engine/train.js";
+import { UsageError } from "../errors.js";
 import { writeFileAtomic } from "../files/atomic.js";
 import { INDUCED_TRAITS, MEASURED_TRAITS, readSample } from "./data.js";
 import { BATCH_PAIRS, choosePlan, DEMO_PLANS, type DemoPlan, describeCuts, expectedSeconds } from "./plan.js";
@@ -19,10 +20,17 @@ export interface PlanFile {
 
 const WORK = { induced: INDUCED_TRAITS.length, measured: MEASURED_TRAITS.length, scored: INDUCED_TRAITS.length + 1 };
 
+/**
+ * The plan of an earlier run where model and minutes are the same, else a new one.
+ *
+ * @throws UsageError where the folder holds what is no demo's: a run writes over its own adapters
+ */
 export async function planDemo(model: Model, minutes: number, run: DemoRun): Promise<PlanFile> {
   const path = join(run.output, "plan.json");
   const modelHash = await model.hash();
   const earlier = await readPlan(path);
+  if (earlier === null && (await readdir(run.output)).length > 0)
+    throw new UsageError(`output ${run.output}: it holds other work and no demo's plan.json; choose another folder`);
   if (earlier !== null && earlier.model === modelHash && earlier.minutes === minutes) return earlier;
   const pairsPerSecond = await measureSpeed(model, run);
   const plan = choosePlan(minutes * 60, WORK, pairsPerSecond);
@@ -44,9 +52,10 @@ export function cutsOf({ plan }: PlanFile): string[] {
 
 async function readPlan(path: string): Promise<PlanFile | null> {
   try {
-    return JSON.parse(await readFile(path, "utf8")) as PlanFile;
+    const file = JSON.parse(await readFile(path, "utf8")) as PlanFile;
+    return typeof file.plan.trainPairs === "number" ? file : null;
   } catch {
-    return null; // none, or half a one: measured again
+    return null;
   }
 }
 

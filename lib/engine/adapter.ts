@@ -1,8 +1,9 @@
 /** A LoRA adapter that lives in a model: made fresh or loaded from a PEFT folder, trained, saved, disposed of. */
 import { createHash } from "node:crypto";
-import { DisposedError, fromNative, UsageError } from "../errors.js";
+import { AdapterFormatError, DisposedError, fromNative, UsageError } from "../errors.js";
+import { LINEAR_KINDS, type LinearKind, sortModules } from "../models/linear-kinds.js";
 import { readAdapter, writeAdapter } from "../models/peft.js";
-import { LINEAR_KINDS, type LinearKind, type NativeLoraModule } from "../native.js";
+import type { NativeLoraModule } from "../native.js";
 import type { Model } from "./model.js";
 
 export interface CreateAdapterOptions {
@@ -33,11 +34,6 @@ export function loraScale(rank: number, alpha: number, rslora: boolean): number 
   return alpha / (rslora ? Math.sqrt(rank) : rank);
 }
 
-/** Layer by layer, in the order of use: one order everywhere, so that optimiser state fits after a reload. */
-export function sortModules(modules: readonly NativeLoraModule[]): NativeLoraModule[] {
-  return [...modules].sort((a, b) => a.layer - b.layer || LINEAR_KINDS.indexOf(a.kind) - LINEAR_KINDS.indexOf(b.kind));
-}
-
 /** SHA-256 of an adapter's parameters: equal exactly where two adapters compute the same. */
 export function hashModules(modules: readonly NativeLoraModule[]): string {
   const hash = createHash("sha256");
@@ -54,14 +50,22 @@ export interface AdapterShape {
   alpha: number;
   targets: LinearKind[];
   rslora: boolean;
+  /** What its folder asks for and valora passes over, a sentence each. */
+  warnings?: readonly string[];
 }
 
+/**
+ * One low-rank pair a matrix, W + scale · B A with A [R, inputs] and B [outputs, R] (Hu et al. 2021, arXiv:2106.09685).
+ * Give it to `trainDpo`, and by a name of your choice to `model.score` and `model.generate`; dispose of it when done
+ * (`await using`), or with the model.
+ */
 export class Adapter implements AsyncDisposable {
   readonly model: Model;
   readonly rank: number;
   readonly alpha: number;
   readonly targets: readonly LinearKind[];
   readonly rslora: boolean;
+  readonly warnings: readonly string[];
   private current: number | null;
 
   /** Use `model.createAdapter` or `model.loadAdapter`. */
@@ -72,6 +76,7 @@ export class Adapter implements AsyncDisposable {
     this.alpha = shape.alpha;
     this.targets = shape.targets;
     this.rslora = shape.rslora;
+    this.warnings = shape.warnings ?? [];
   }
 
   /** What the native side calls it. @throws DisposedError */
@@ -133,17 +138,20 @@ export class Adapter implements AsyncDisposable {
   }
 }
 
-/** Reads a PEFT folder into a model. */
+/**
+ * Reads a PEFT folder into a model.
+ *
+ * @throws FileError, AdapterFormatError
+ */
 export async function loadAdapterInto(model: Model, dir: string): Promise<Adapter> {
-  const files = await readAdapter(dir);
-  const handle = await model.native.loadAdapter(sortModules(files.modules)).catch((error: unknown) => {
-    throw fromNative(error);
+  const { config, modules, ignored } = await readAdapter(dir);
+  const handle = await model.native.loadAdapter(modules).catch((error: unknown) => {
+    const { code, message } = error as { code?: string; message?: string };
+    if (code !== "ERR_INVALID_ARGUMENT") throw fromNative(error, dir);
+    throw new AdapterFormatError(`${dir} does not fit ${model.name}: ${message}; was it trained on another model?`, {
+      cause: error,
+    });
   });
-  const kinds = LINEAR_KINDS.filter((kind) => files.modules.some((module) => module.kind === kind));
-  return new Adapter(model, handle, {
-    rank: files.config.rank,
-    alpha: files.config.alpha,
-    targets: kinds,
-    rslora: files.config.rslora,
-  });
+  const targets = LINEAR_KINDS.filter((kind) => modules.some((module) => module.kind === kind));
+  return new Adapter(model, handle, { ...config, targets, warnings: ignored });
 }

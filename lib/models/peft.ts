@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { AdapterFormatError, describeFileError, FileError, ModelFormatError, UnsupportedError } from "../errors.js";
 import { writeFileAtomic } from "../files/atomic.js";
 import type { NativeLoraModule } from "../native.js";
-import { LINEAR_KINDS, type LinearKind } from "./linear-kinds.js";
+import { LINEAR_KINDS, type LinearKind, sortModules } from "./linear-kinds.js";
 import {
   isTargeted,
   makePeftConfig,
@@ -89,8 +89,7 @@ export async function readAdapter(dir: string): Promise<AdapterFiles> {
     modules.push({ layer, kind, rank, scale: scaleOf(rank, alphaOf(module), config.rslora), a, b });
   }
   if (modules.length === 0) fail("it holds no low-rank pair of a layer's matrices");
-  modules.sort((x, y) => x.layer - y.layer || LINEAR_KINDS.indexOf(x.kind) - LINEAR_KINDS.indexOf(y.kind));
-  return { dir, config, modules, ignored };
+  return { dir, config, modules: sortModules(modules), ignored };
 }
 
 async function readConfig(path: string): Promise<unknown> {

@@ -2,26 +2,10 @@
 // scatter, AdamW, sum of squares.
 #include "cpu/cpu.h"
 #include "cpu/expand.h"
+#include "cpu/rows.h"
 #include "cpu/simd.h"
 
 namespace valora::VALORA_ISA {
-
-namespace {
-
-// Rows a task takes, so that handing it out costs little beside it.
-constexpr int64_t kTaskFloats = 16384;
-
-// body(row) for every row, several to a task.
-template <typename Body>
-void for_rows(const Context& context, int64_t rows, int64_t cols, const Body& body) {
-  const int64_t step = max_of(1, kTaskFloats / max_of(1, cols));
-  parallel_for(context, (rows + step - 1) / step, [&](int64_t task, int) {
-    const int64_t end = min_of(rows, (task + 1) * step);
-    for (int64_t n = task * step; n < end; ++n) body(n);
-  });
-}
-
-}  // namespace
 
 void embed_forward(View y, const Weight& table, const int32_t* ids, const Context& context) {
   for_rows(context, y.rows, y.cols,

@@ -1,6 +1,6 @@
 /** `valora score`, `generate`, `train` and `merge` on a tiny golden model, as a shell script uses them. */
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -114,6 +114,26 @@ describe("valora score", () => {
       "no-such-folder",
     );
     assertRefused(await valora(onModel("score", "--input", "-", "--device", "cuda")), 1, "cuda");
+  });
+
+  test("refuses an adapter of another model, and says what of its own it passes over", async () => {
+    const score = (dir: string) =>
+      valora(onModel("score", "--input", "-", "--adapter", `x=${dir}`), { input: REQUESTS });
+    const other = await score(join(GOLDEN, "mistral-nemo"));
+    assert.equal(other.status, 1);
+    assert.match(other.stderr, /mistral-nemo does not fit .*another model\?\n$/);
+
+    await withFolder(async (folder) => {
+      cpSync(ADAPTER, folder, { recursive: true });
+      const path = join(folder, "adapter_config.json");
+      const config = JSON.parse(readFileSync(path, "utf8")) as object;
+      writeFileSync(path, JSON.stringify({ ...config, lora_dropout: 0.05 }));
+      const dropped = await score(folder);
+      assert.match(dropped.stderr, /lora_dropout 0\.05 is ignored/);
+      const plain = await score(ADAPTER);
+      assert.doesNotMatch(plain.stderr, /ignored/);
+      assert.equal(dropped.stdout, plain.stdout);
+    });
   });
 
   test("refuses more memory than it may take, and names the option", async () => {

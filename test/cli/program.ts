@@ -1,11 +1,12 @@
 /** Runs `node dist/cli.js` as a user's shell would. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { modelFolder } from "../fuzz/seeds.js";
 import { ROOT } from "../golden.js";
+
+export { withFolder } from "../temporary-folder.js";
 
 /** A command that has not ended by then hangs; training the tiny model takes a few seconds on two busy cores. */
 const TIMEOUT_MS = 120_000;
@@ -98,15 +99,6 @@ export async function until(what: string, holds: () => boolean): Promise<void> {
   for (const started = performance.now(); !holds(); ) {
     assert.ok(performance.now() - started < TIMEOUT_MS / 2, `waited in vain: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
-export async function withFolder<T>(body: (folder: string) => Promise<T>): Promise<T> {
-  const folder = mkdtempSync(join(tmpdir(), "valora-cli-"));
-  try {
-    return await body(folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
   }
 }
 

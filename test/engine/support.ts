@@ -1,12 +1,11 @@
 /** What the engine's tests share: golden files, backends, tolerances, temporary folders. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import type { OpenModelOptions } from "#lib/engine/open.js";
 import { LINEAR_KINDS, type NativeLoraModule, native } from "#lib/native.js";
 
 export { GOLDEN, ROOT } from "../golden.js";
+export { withFolder } from "../temporary-folder.js";
 
 export const SMOLLM2 = "smollm2-135m-instruct";
 
@@ -112,14 +111,4 @@ export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
   for await (const item of items) all.push(item);
   return all;
-}
-
-/** Runs `body` with a temporary folder that is gone afterwards. */
-export async function withFolder<T>(body: (folder: string) => Promise<T>): Promise<T> {
-  const folder = mkdtempSync(join(tmpdir(), "valora-test-"));
-  try {
-    return await body(folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
 }
