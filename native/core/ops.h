@@ -21,6 +21,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <type_traits>
 
 #include "core/context.h"
 #include "core/view.h"
@@ -209,6 +210,34 @@ struct Ops {
   // The sum of squares, in double.
   double (*sum_of_squares)(View x, const Context&);
 };
+
+// X(name) for every operation of Ops, in the order of its fields: what has to be said of each is
+// said once.
+#define VALORA_OPERATIONS(X) \
+  X(embed_forward)           \
+  X(rmsnorm_forward)         \
+  X(rmsnorm_backward)        \
+  X(linear_forward)          \
+  X(linear_backward)         \
+  X(lora_gradient)           \
+  X(rope)                    \
+  X(attention_forward)       \
+  X(attention_backward)      \
+  X(swiglu_forward)          \
+  X(swiglu_backward)         \
+  X(head_forward)            \
+  X(head_backward)           \
+  X(sample)                  \
+  X(add)                     \
+  X(gather_rows)             \
+  X(scatter_rows)            \
+  X(adamw)                   \
+  X(sum_of_squares)
+
+// Declares a function of this name and signature in the namespace around it: a backend's header.
+#define VALORA_DECLARE(name) std::remove_pointer_t<decltype(Ops::name)> name;
+// Puts that function into an Ops: a backend's table.
+#define VALORA_FIELD(name) .name = name,
 
 // The backends. cpu_ops returns the table of an instruction set, or null where this machine or
 // build lacks it; names "avx512", "avx2", "generic". best_cpu_ops never returns null.
