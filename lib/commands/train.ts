@@ -68,7 +68,7 @@ const OPTIONS = {
     default: "start",
     describe: "what the loss holds the adapter to",
   },
-  "save-every": { type: "integer", placeholder: "N", describe: "checkpoint every N steps (when stopped)" },
+  "save-every": { type: "integer", placeholder: "N", describe: "checkpoint every N steps (10 minutes)" },
   keep: { type: "integer", placeholder: "K", default: 2, describe: "checkpoints that stay" },
   resume: { type: "boolean", default: false, describe: "go on from the newest checkpoint in --output" },
   "eval-pairs": { type: "string", placeholder: "FILE", describe: "held-out pairs for loss and accuracy" },

@@ -61,7 +61,11 @@ export class Model implements AsyncDisposable {
     };
   }
 
-  /** A fresh adapter: it changes nothing until it is trained. */
+  /**
+   * A fresh adapter: a is random, b is 0, so it changes nothing until it is trained.
+   *
+   * @throws UsageError for a rank, alpha or target that there cannot be
+   */
   async createAdapter(options: CreateAdapterOptions = {}): Promise<Adapter> {
     this.assertUsable();
     const { rank = 4, alpha = 16, targets = "all-linear", rslora = false, seed = 0 } = options;
@@ -76,15 +80,25 @@ export class Model implements AsyncDisposable {
     }
   }
 
-  /** An adapter from a PEFT folder. */
+  /**
+   * An adapter from a PEFT folder (adapter_config.json, adapter_model.safetensors).
+   *
+   * @throws FileError where it is not there
+   * @throws AdapterFormatError where it is damaged, of a kind that valora does not apply, or of another model
+   */
   async loadAdapter(dir: string): Promise<Adapter> {
     this.assertUsable();
     return loadAdapterInto(this, dir);
   }
 
   /**
-   * Log-probabilities of completions, with any number of adapters in one pass. Results come adapter by
-   * adapter, within one in the order of the requests and their completions.
+   * Log-probabilities of completions in nats, with any number of adapters in one pass. Results come adapter by
+   * adapter, within one in the order of the requests and their completions. A result's numbers do not depend on
+   * what else is scored with it, to the bit.
+   *
+   * @throws DataFormatError naming the request that cannot be scored, unless such are to be skipped
+   * @throws OutOfMemoryError where a single context with its completions exceeds the memory limit
+   * @throws CancelledError where the signal was aborted
    */
   score(
     requests: Iterable<ScoreRequest> | AsyncIterable<ScoreRequest>,
@@ -94,7 +108,13 @@ export class Model implements AsyncDisposable {
     return scoreAll(this, requests, options);
   }
 
-  /** Continuations of prompts. Results come adapter by adapter, within one in the order of the prompts and samples. */
+  /**
+   * Continuations of prompts. Results come adapter by adapter, within one in the order of the prompts and samples.
+   *
+   * @throws DataFormatError naming the prompt that cannot be continued, unless such are to be skipped
+   * @throws OutOfMemoryError where a single prompt exceeds the memory limit
+   * @throws CancelledError where the signal was aborted
+   */
   generate(
     prompts: Iterable<GenerationPrompt> | AsyncIterable<GenerationPrompt>,
     options: GenerateOptions = {},

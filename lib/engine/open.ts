@@ -22,8 +22,15 @@ export interface OpenModelOptions {
 }
 
 /**
+ * Opens a model: its weights are mapped from their files, so that this takes moments. Dispose of it when done
+ * (`await using`).
+ *
  * @param nameOrPath a name of the registry (`valora pull` fetches it), a .gguf file, or a folder with
  *   config.json and safetensors
+ * @throws FileError where it is not there or cannot be read
+ * @throws ModelFormatError where a file is damaged
+ * @throws UnsupportedError for an architecture, number format, device or arithmetic that there is not
+ * @throws OutOfMemoryError where the weights alone exceed the limit
  */
 export async function openModel(nameOrPath: string, options: OpenModelOptions = {}): Promise<Model> {
   const { device = "auto", compute = "float32", memoryBytes = defaultMemoryBytes() } = options;

@@ -47,7 +47,7 @@ export interface TrainOptions {
   sharePrompt?: boolean;
   /** Where metrics, checkpoints and the adapter go; without it training leaves nothing but the adapter in memory. */
   output?: string;
-  /** Optimiser steps between checkpoints; without it there is one only where the run is interrupted. */
+  /** Optimiser steps between checkpoints; without it one every ten minutes, and where the run is interrupted. */
   saveEvery?: number;
   /** Newest checkpoints that stay; default 2. */
   keep?: number;

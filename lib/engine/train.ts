@@ -27,6 +27,9 @@ export type { TrainOptions, TrainReport, TrainStep } from "./train-options.js";
 /** Checkpoints that stay where nothing is said: the newest, and one before it. */
 const DEFAULT_KEEP = 2;
 
+/** Where nothing is said: what a crash may cost, in milliseconds. A checkpoint takes a fraction of a second. */
+const SAVE_INTERVAL = 10 * 60_000;
+
 /** A run that is ready for its next step. */
 interface Run {
   settings: TrainSettings;
@@ -64,11 +67,17 @@ export async function* trainDpo(
   const trainer = await startTrainer(model, adapter, checkpoint);
   let done = checkpoint?.step ?? 0;
   let saved = done;
+  let savedAt = performance.now();
   let outcome: "interrupted" | "failed" | "finished" = "interrupted";
   const save = async () => {
     if (folder === null || saved === done) return;
     await saveCheckpoint(folder.path, done, adapter, await trainer.state(), run.identity, keep);
     saved = done;
+    savedAt = performance.now();
+  };
+  const isSaveDue = (last: boolean): boolean => {
+    if (options.saveEvery === undefined) return !last && performance.now() - savedAt >= SAVE_INTERVAL;
+    return last || done % options.saveEvery === 0;
   };
   try {
     await folder?.trimMetrics(done);
@@ -90,7 +99,7 @@ export async function* trainDpo(
         Object.assign(record, await evaluatePairs(model, adapter, run.heldOut, run.loss, signal));
       }
       await folder?.appendMetrics(record);
-      if (options.saveEvery !== undefined && (last || done % options.saveEvery === 0)) await save();
+      if (isSaveDue(last)) await save();
       yield record;
     }
     if (folder !== null) await finishRun(folder, model, adapter, run.identity, run.report);
