@@ -1,4 +1,10 @@
-/** Promises 4, 5 and 6: bounded memory, stopping, no silent fallback; and use after dispose. */
+/**
+ * Promises 4, 5 and 6: bounded memory, stopping, no silent fallback; and use after dispose.
+ *
+ * Seen failing: with every plan taken to fit (batches stay large and the native side refuses them), with the native
+ * side's check of the limit left out, with the signal not passed on to the native flag, and with the check for a
+ * disposed model left out.
+ */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -67,14 +73,14 @@ describe("stopping", () => {
     const prompts = many.map(({ id, context_tokens }) => ({ id, prompt_tokens: context_tokens! }));
     for (const run of [
       (signal: AbortSignal) => collect(model.score(many, { signal })),
-      (signal: AbortSignal) => collect(model.generate(prompts, { signal, maxNewTokens: 300, ignoreEos: true })),
+      (signal: AbortSignal) => collect(model.generate(prompts, { signal, maxNewTokens: 400, ignoreEos: true })),
     ]) {
       const controller = new AbortController();
       setTimeout(() => controller.abort(), 50);
       const started = performance.now();
       await assert.rejects(run(controller.signal), { name: "CancelledError", code: "ERR_CANCELLED" });
       const seconds = (performance.now() - started) / 1000;
-      assert.ok(seconds < 5, `took ${seconds} s`);
+      assert.ok(seconds < 2, `took ${seconds} s`);
     }
     const aborted = AbortSignal.abort();
     await assert.rejects(collect(model.score(requests, { signal: aborted })), { name: "CancelledError" });
