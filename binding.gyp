@@ -35,6 +35,7 @@
         "<@(reference_files)",
         "<@(dispatch_files)",
         "<@(model_files)",
+        "<@(bench_files)",
         "<@(addon_files)"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],

@@ -3,6 +3,7 @@
  * The `valora` program: reads the command line, runs one command, and turns how it ended into one sentence and an exit
  * status. Commands load what they need when they run, so that a help screen is there at once.
  */
+import { bench } from "./commands/bench.js";
 import type { AnyCommand, CommonValues } from "./commands/command.js";
 import { CommandContext } from "./commands/context.js";
 import { demo } from "./commands/demo.js";
@@ -17,7 +18,7 @@ import { train } from "./commands/train.js";
 import { CancelledError, UsageError, ValoraError } from "./errors.js";
 import { VERSION } from "./files/version.js";
 
-const COMMANDS: readonly AnyCommand[] = [demo, pull, inspect, tokenize, train, score, generate, merge];
+const COMMANDS: readonly AnyCommand[] = [demo, pull, inspect, tokenize, train, score, generate, merge, bench];
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -39,13 +40,13 @@ async function main(argv: string[]): Promise<number> {
     }
     const command = findCommand(argv[0]!);
     const { parseCommandLine } = await import("./commands/parse.js");
-    const { options, positional } = parseCommandLine(argv.slice(1), command);
+    const { options, positionals } = parseCommandLine(argv.slice(1), command);
     const common = options as unknown as CommonValues;
     debug = common.debug;
     context = new CommandContext({ command: command.name, quiet: common.quiet, jsonLogs: common["json-logs"] });
     const release = listenForSignals(context);
     try {
-      await command.run(options as never, context, positional);
+      await command.run(options as never, context, positionals);
       if (context.skipped > 0) context.note(`input lines left out: ${context.skipped}`, { skipped: context.skipped });
       await context.flush();
     } finally {

@@ -270,12 +270,64 @@ export interface NativeCancel {
   cancel(): void;
 }
 
+/** Operations of native/core/ops.h that can be timed alone. */
+export type KernelOp =
+  | "linear_forward"
+  | "linear_backward"
+  | "lora_gradient"
+  | "head_forward"
+  | "sample"
+  | "attention_forward"
+  | "attention_backward"
+  | "rmsnorm_forward"
+  | "swiglu_forward"
+  | "rope"
+  | "adamw";
+
+/** One operation at one shape (native/bench/kernel_bench.h); sizes that it has no use for are left out. */
+export interface NativeKernelSpec {
+  op: KernelOp;
+  backend: "avx512" | "avx2" | "generic" | "reference";
+  threads: number;
+  /** Of the stored matrix; default F32. */
+  dtype?: Dtype;
+  rows?: number;
+  inputs?: number;
+  /** The vocabulary, for the head. */
+  outputs?: number;
+  heads?: number;
+  kvHeads?: number;
+  headDim?: number;
+  /** Of a LoRA term over all rows. */
+  rank?: number;
+  /** Attention: lengths of one tree's spans, the root first, the others hanging from it. */
+  spans?: number[];
+}
+
+/** An operation with inputs of its own. Its calls run on the calling thread: nothing else happens meanwhile. */
+export interface NativeKernelBench {
+  /** Floating-point operations of one run. */
+  readonly flops: number;
+  /** Bytes that one run reads and writes at least. */
+  readonly bytes: number;
+  /** Compares with the reference backend; throws ERR_INTERNAL where the results disagree. */
+  verify(): { error: number; tolerance: number };
+  /** Seconds that `times` runs take; verifies first where that has not been done. */
+  run(times: number): number;
+}
+
 export interface NativeAddon {
   info(): NativeInfo;
   openModel(config: NativeConfig, tensors: NativeTensor[], options: NativeOpenOptions): Promise<NativeModel>;
   createCancel(): NativeCancel;
   /** The plain definition of what stored numbers decode to. */
   dequantize(dtype: Dtype, bytes: Uint8Array, count: number): Float32Array;
+  /** Throws ERR_INVALID_ARGUMENT for an operation or sizes that there cannot be. */
+  createKernelBench(spec: NativeKernelSpec): NativeKernelBench;
+  /** Floating-point operations a second in chains of multiply-adds, on the calling thread and others: 50 ms. */
+  measurePeak(isa: "avx512" | "avx2" | "generic", threads: number): number;
+  /** Bytes a second read from memory, likewise; takes half a gigabyte meanwhile. */
+  measureBandwidth(threads: number): number;
 }
 
 /** The addon: build/Release of this package, or a prebuilt binary for this platform. */

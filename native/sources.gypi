@@ -44,8 +44,18 @@
       "model/transformer_backward.cc",
       "model/weights.cc"
     ],
+    "bench_files": [
+      "bench/attention.cc",
+      "bench/elementwise.cc",
+      "bench/head.cc",
+      "bench/inputs.cc",
+      "bench/kernel_bench.cc",
+      "bench/linear.cc",
+      "bench/peak.cc"
+    ],
     "addon_files": [
       "addon/addon.cc",
+      "addon/bench_object.cc",
       "addon/cancel_object.cc",
       "addon/convert.cc",
       "addon/engine_thread.cc",

@@ -33,7 +33,7 @@ function main(write) {
   }
   const clang = run("clang-format", [
     ...(write ? ["-i"] : ["--dry-run", "--Werror"]),
-    ...["native", "bench"].flatMap((folder) => cppFiles(join(root, folder))),
+    ...cppFiles(join(root, "native")),
   ]);
   return biome || clang;
 }

@@ -66,6 +66,8 @@ export interface Positional {
   /** As the help screen shows it. */
   readonly placeholder: string;
   readonly describe: string;
+  /** Any number of these words, each given once; exactly one word, of any kind, where this is left out. */
+  readonly among?: readonly string[];
 }
 
 export interface Command<T extends OptionTable = OptionTable> {
@@ -79,7 +81,7 @@ export interface Command<T extends OptionTable = OptionTable> {
   /** Which of the common options mean something here; the others are accepted and not shown. */
   readonly commonOptions: readonly CommonOptionName[];
   readonly examples: readonly string[];
-  run(options: OptionValues<T> & CommonValues, context: CommandContext, positional: string): Promise<void>;
+  run(options: OptionValues<T> & CommonValues, context: CommandContext, positionals: readonly string[]): Promise<void>;
 }
 
 /** Options that every command takes. */
@@ -180,5 +182,5 @@ export function defineCommand<const T extends OptionTable>(command: Command<T>):
 
 /** A command whose table has been forgotten: what the parser and the list of commands handle. */
 export type AnyCommand = Omit<Command, "run"> & {
-  run(options: never, context: CommandContext, positional: string): Promise<void>;
+  run(options: never, context: CommandContext, positionals: readonly string[]): Promise<void>;
 };

@@ -13,7 +13,7 @@ export const inspect = defineCommand({
   },
   commonOptions: PLAIN_COMMON,
   examples: ["valora inspect smollm2-135m-instruct", "valora inspect adapters/agreeableness --json"],
-  async run(options, context, path) {
+  async run(options, context, [path = ""]) {
     const { inspectPath } = await import("../models/inspect.js");
     const inspection = await inspectPath(path);
     if (options.json) {

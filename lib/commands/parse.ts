@@ -11,7 +11,7 @@ import { readConfigFile } from "./config-file.js";
 export interface ParsedCommand {
   /** Every option of the command and every common one; undefined where there is neither value nor default. */
   options: Record<string, unknown>;
-  positional: string;
+  positionals: string[];
 }
 
 /**
@@ -22,10 +22,7 @@ export function parseCommandLine(words: readonly string[], command: AnyCommand):
   const table: OptionTable = { ...COMMON_OPTIONS, ...command.options };
   const given = readWords(words, table, command);
   const positionals = given._.map(String);
-  if (positionals.length > (command.positional === undefined ? 0 : 1))
-    throw usage(command, `unexpected argument "${positionals[positionals.length - 1]}"`);
-  if (command.positional !== undefined && positionals.length === 0)
-    throw usage(command, `${command.positional.placeholder} is missing`);
+  checkPositionals(positionals, command);
   const options: Record<string, unknown> = {};
   for (const [name, option] of Object.entries(table)) {
     const value = given[name];
@@ -36,7 +33,22 @@ export function parseCommandLine(words: readonly string[], command: AnyCommand):
       options[name] = checkValue(name, option, value, command);
     }
   }
-  return { options, positional: positionals[0] ?? "" };
+  return { options, positionals };
+}
+
+function checkPositionals(words: readonly string[], command: AnyCommand): void {
+  const { positional } = command;
+  if (positional?.among !== undefined) {
+    for (const [index, word] of words.entries()) {
+      if (!positional.among.includes(word))
+        throw usage(command, `"${word}" has to be one of ${positional.among.join(", ")}`);
+      if (words.indexOf(word) !== index) throw usage(command, `${word} is given twice`);
+    }
+    return;
+  }
+  if (words.length > (positional === undefined ? 0 : 1))
+    throw usage(command, `unexpected argument "${words[words.length - 1]}"`);
+  if (positional !== undefined && words.length === 0) throw usage(command, `${positional.placeholder} is missing`);
 }
 
 /** yargs over one command's words. Everything stays a string (or boolean) until `checkValue`. */

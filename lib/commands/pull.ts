@@ -14,7 +14,7 @@ export const pull = defineCommand({
   options: {},
   commonOptions: PLAIN_COMMON,
   examples: ["valora pull smollm2-135m-instruct"],
-  async run(_options, context, name) {
+  async run(_options, context, [name = ""]) {
     await context.print(`${await pullWithProgress(name, context)}\n`);
   },
 });

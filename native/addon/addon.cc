@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "addon/bench_object.h"
 #include "addon/cancel_object.h"
 #include "addon/convert.h"
 #include "addon/methods.h"
@@ -56,6 +57,9 @@ static Napi::Object initialise(Napi::Env, Napi::Object exports) {
   add_method(exports, "openModel", open_model);
   add_method(exports, "createCancel", make_cancel_object);
   add_method(exports, "dequantize", dequantize);
+  add_method(exports, "createKernelBench", create_kernel_bench);
+  add_method(exports, "measurePeak", measure_peak);
+  add_method(exports, "measureBandwidth", measure_bandwidth);
   return exports;
 }
 

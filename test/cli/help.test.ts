@@ -19,6 +19,7 @@ const PROMISED: Record<string, string> = {
   score: "model input output adapter per-token format boundary chat-template",
   generate: "model input output adapter max-new-tokens temperature top-p top-k samples system ignore-eos chat-template",
   merge: "model adapter output",
+  bench: "format output only model isa time",
 };
 const COMMON = "device compute threads memory seed config quiet json-logs on-error";
 
