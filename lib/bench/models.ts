@@ -69,11 +69,9 @@ export function openBenchModel(name: string, { isa, threads }: MeasureOptions, m
 
 /** What every row of a model says. */
 function describe(model: Model) {
-  const { tensors } = model.files;
-  const largest = tensors.reduce((a, b) => (b.bytes > a.bytes ? b : a));
   return {
     model: model.name,
-    dtype: tensors.find(({ role }) => role === "down_proj")?.dtype ?? largest.dtype,
+    dtype: model.files.tensors.find(({ role }) => role === "down_proj")?.dtype ?? null,
     isa: model.device.isa,
     threads: model.device.threads,
   };

@@ -51,17 +51,6 @@ class Kernel {
 // them, `work` multiply-adds each, would take long.
 std::vector<RowRange> rows_to_verify(int64_t rows, double work);
 
-// The low-rank term that the linear operations are measured with, over all rows.
-struct LoraTerm {
-  Matrix a;
-  Matrix b;
-  LoraRows group;
-
-  LoraTerm(Random& random, int64_t rank, int64_t inputs, int64_t outputs);
-  // Rows [0, rows) of a batch; no term where the rank is 0.
-  LoraView over(int64_t rows);
-};
-
 // One a file: null where the operation is another's. The spec's sizes have been looked at.
 std::unique_ptr<Kernel> make_linear_kernel(const KernelSpec& spec, Random& random);
 std::unique_ptr<Kernel> make_head_kernel(const KernelSpec& spec, Random& random);

@@ -11,67 +11,67 @@ namespace valora::bench {
 
 namespace {
 
-// A sum of n products in float32, in any order, is off by about sqrt(n) / 2^24 of its terms' root
-// mean square times sqrt(n), which is the size of the sum; the largest of many such errors by some
-// times that. Sixteen leaves room for it, and is far below what a wrong term amounts to.
+// Each of a sum's n roundings is off by up to 2^-24 of the sum so far, together by about sqrt(n) /
+// 2^24 of the sum's size, and the worst of very many sums by some times that. Sixteen leaves room
+// for it; a term that is wrong or missing is off by far more.
 constexpr double kRoundoff = 1.0 / (1 << 24);
-constexpr double kLargestOfMany = 16;
+constexpr double kWorstOfMany = 16;
 
 // Multiply-adds that the reference does in a fraction of a second.
 constexpr double kReferenceWork = 2e8;
 
-// The sizes that each operation has to be given, and how many bytes all of it takes, roughly.
-struct Demand {
-  const char* op;
-  bool rows, inputs, outputs, heads, head_dim, spans;
+struct Size {
+  const char* name;
+  int64_t KernelSpec::*value;
 };
-constexpr Demand kDemands[] = {
-    {"linear_forward", true, true, true, false, false, false},
-    {"linear_backward", true, true, true, false, false, false},
-    {"lora_gradient", true, true, true, false, false, false},
-    {"head_forward", true, true, true, false, false, false},
-    {"sample", true, true, true, false, false, false},
-    {"attention_forward", false, false, false, true, true, true},
-    {"attention_backward", false, false, false, true, true, true},
-    {"rmsnorm_forward", true, true, false, false, false, false},
-    {"swiglu_forward", true, true, false, false, false, false},
-    {"rope", true, false, false, true, true, false},
-    {"adamw", true, true, false, false, false, false},
-};
+
+// What an operation has to be told; nothing where there is no such operation.
+std::vector<Size> needed_sizes(const std::string& op) {
+  const Size rows = {"rows", &KernelSpec::rows};
+  const Size inputs = {"inputs", &KernelSpec::inputs};
+  const Size outputs = {"outputs", &KernelSpec::outputs};
+  const Size rank = {"rank", &KernelSpec::rank};
+  const Size heads = {"heads", &KernelSpec::heads};
+  const Size kv_heads = {"kvHeads", &KernelSpec::kv_heads};
+  const Size head_dim = {"headDim", &KernelSpec::head_dim};
+  if (op == "linear_forward" || op == "linear_backward" || op == "head_forward" || op == "sample") {
+    return {rows, inputs, outputs};
+  }
+  if (op == "lora_gradient") return {rows, inputs, outputs, rank};
+  if (op == "attention_forward" || op == "attention_backward") return {heads, kv_heads, head_dim};
+  if (op == "rope") return {rows, heads, kv_heads, head_dim};
+  if (op == "rmsnorm_forward" || op == "swiglu_forward" || op == "adamw") return {rows, inputs};
+  return {};
+}
 
 [[noreturn]] void refuse(const KernelSpec& spec, const std::string& what) {
   throw Error(ErrorCode::kInvalidArgument, spec.op + ": " + what);
 }
 
 void check(const KernelSpec& spec) {
-  const auto found = std::find_if(std::begin(kDemands), std::end(kDemands),
-                                  [&](const Demand& demand) { return spec.op == demand.op; });
-  if (found == std::end(kDemands)) {
+  const std::vector<Size> needed = needed_sizes(spec.op);
+  if (needed.empty()) {
     throw Error(ErrorCode::kInvalidArgument, "there is no benchmark of an operation " + spec.op);
   }
-  const auto demand = [&](bool needed, const char* name, int64_t value) {
-    if (needed && value < 1) refuse(spec, std::string(name) + " of at least 1 has to be given");
-  };
-  demand(found->rows, "rows", spec.rows);
-  demand(found->inputs, "inputs", spec.inputs);
-  demand(found->outputs, "outputs", spec.outputs);
-  demand(found->heads, "heads", spec.heads);
-  demand(found->heads, "kvHeads", spec.kv_heads);
-  demand(found->head_dim, "headDim", spec.head_dim);
-  demand(found->spans, "spans", static_cast<int64_t>(spec.spans.size()));
-  if (found->heads && spec.heads % spec.kv_heads != 0) {
+  for (const Size& size : needed) {
+    if (spec.*size.value < 1) refuse(spec, std::string(size.name) + " has to be given");
+  }
+  if (spec.op.starts_with("attention") && spec.spans.empty()) refuse(spec, "spans has to be given");
+  if (spec.kv_heads > 0 && spec.heads % spec.kv_heads != 0) {
     refuse(spec, "heads has to be a multiple of kvHeads");
   }
   if (spec.op == "rope" && spec.head_dim % 2 != 0) refuse(spec, "headDim has to be even");
-  if (spec.op == "lora_gradient") demand(true, "rank", spec.rank);
+  // The matrix, the low-rank pair, and for each row no more than any operation keeps and compares:
+  // the head also the logits of a chunk, a choice of token those of the vocabulary.
   double rows = static_cast<double>(spec.rows);
   for (const int32_t length : spec.spans) rows += length;
   const double inputs = static_cast<double>(spec.inputs);
   const double outputs = static_cast<double>(spec.outputs);
+  const double logits = static_cast<double>(round_up(spec.outputs, kHeadChunk));
   const double width = static_cast<double>(spec.heads) * static_cast<double>(spec.head_dim);
-  const double bytes = 4 * (inputs * outputs + static_cast<double>(spec.rank) * (inputs + outputs) +
-                            rows * (4 * inputs + 2 * outputs + 12 * width));
-  if (bytes > kLargestBytes) refuse(spec, "these sizes take more than 4 GiB");
+  const double floats = inputs * outputs + static_cast<double>(spec.rank) * (inputs + outputs) +
+                        rows * (4 * inputs + 2 * outputs + logits + 12 * width);
+  if (4 * floats > kLargestBytes) refuse(spec, "these sizes take more than 4 GiB");
 }
 
 std::unique_ptr<Kernel> make_kernel(const KernelSpec& spec) {
@@ -137,21 +137,13 @@ std::vector<RowRange> rows_to_verify(int64_t rows, double work) {
   return {{0, some}, {rows - some, some}};
 }
 
-LoraTerm::LoraTerm(Random& random, int64_t rank, int64_t inputs, int64_t outputs)
-    : a(random, rank, inputs), b(random, outputs, rank) {
-  group = {0, 0, a, b, 2.0f};
-}
-
-LoraView LoraTerm::over(int64_t rows) {
-  if (a.view().rows == 0) return {};
-  group.count = rows;
-  return {&group, 1, a.view().rows};
-}
-
 KernelBench::KernelBench(const KernelSpec& spec)
     : op_(spec.op), pool_(std::make_unique<ThreadPool>(spec.threads)), kernel_(make_kernel(spec)) {
-  arena_ =
-      std::make_unique<Arena>(static_cast<size_t>(scratch_bytes(kernel_->scratch(), spec.threads)));
+  const int64_t scratch = scratch_bytes(kernel_->scratch(), spec.threads);
+  if (static_cast<double>(scratch) > kLargestBytes) {
+    refuse(spec, "its temporary memory takes more than 4 GiB");
+  }
+  arena_ = std::make_unique<Arena>(static_cast<size_t>(scratch));
   context_.ops = spec.ops;
   context_.arena = arena_.get();
   context_.pool = pool_.get();
@@ -164,7 +156,7 @@ Verification KernelBench::verify() {
   reference.ops = &reference_ops();
   Comparison results;
   kernel_->compare(context_, reference, results);
-  const double tolerance = kLargestOfMany * std::sqrt(kernel_->depth) * kRoundoff;
+  const double tolerance = kWorstOfMany * std::sqrt(kernel_->depth) * kRoundoff;
   if (!(results.error() <= tolerance)) {
     throw Error(ErrorCode::kInternal,
                 op_ + " on " + context_.ops->name + ": " + results.worst() + " is off by " +
