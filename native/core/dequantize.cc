@@ -136,19 +136,6 @@ void decode_q3_k(const uint8_t* block, float* out) {
   }
 }
 
-// The 6-bit scale and minimum of group g (0..7) in the 12 bytes that Q4_K and Q5_K share: four
-// scales, four minima, then the low nibbles of the other four of each, whose high bits top the
-// first eight.
-void scale_and_minimum(const uint8_t* packed, int g, int* scale, int* minimum) {
-  if (g < 4) {
-    *scale = packed[g] & 63;
-    *minimum = packed[g + 4] & 63;
-  } else {
-    *scale = (packed[g + 4] & 15) | (packed[g - 4] >> 6) << 4;
-    *minimum = (packed[g + 4] >> 4) | (packed[g] >> 6) << 4;
-  }
-}
-
 // Nibble i (0..255): each 32 bytes hold 64 numbers, low nibbles first.
 int four_bits(const uint8_t* nibbles, int i) {
   return (nibbles[i / 64 * 32 + i % 32] >> (i % 64 / 32 * 4)) & 15;

@@ -24,4 +24,18 @@ int64_t dtype_row_bytes(Dtype dtype, int64_t cols);
 // out[0..count) = the numbers stored at `bytes`; count is a multiple of the block size.
 void dequantize(Dtype dtype, const uint8_t* bytes, int64_t count, float* out);
 
+// The 6-bit scale and minimum of group g (0..7) in the 12 bytes that Q4_K and Q5_K share: four
+// scales, four minima, then the low nibbles of the other four of each, whose high bits top the
+// first eight.
+// (Static: the instruction sets each compile their own.)
+static inline void scale_and_minimum(const uint8_t* packed, int g, int* scale, int* minimum) {
+  if (g < 4) {
+    *scale = packed[g] & 63;
+    *minimum = packed[g + 4] & 63;
+  } else {
+    *scale = (packed[g + 4] & 15) | (packed[g - 4] >> 6) << 4;
+    *minimum = (packed[g + 4] >> 4) | (packed[g] >> 6) << 4;
+  }
+}
+
 }  // namespace valora

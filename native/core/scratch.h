@@ -54,7 +54,7 @@ inline int64_t attention_queries(const AttentionShape& shape) {
 }
 
 // The widest panel of a packed matrix (cpu/gemm.h).
-inline constexpr int64_t kWidestPanel = 32;
+inline constexpr int64_t kWidestPanel = 64;
 
 // attention_forward: q and o (2 D a query), scores (64), maximum and sum; of the block K or V as
 // gathered, K transposed and V in panels (3 D a key).

@@ -74,11 +74,8 @@ void head_forward(const HeadResult& result, View expected, View x, const Weight&
 
   for (int64_t begin = 0; begin < vocabulary; begin += kHeadChunk) {
     const int64_t count = min_of(kHeadChunk, vocabulary - begin);
-    product(x, transposed_weight(w, begin), count, scratch, context, [&](const Finished& part) {
-      for (int64_t n = 0; n < part.rows; ++n) {
-        std::memcpy(logits.row(part.row + n) + part.col, part.at(n), part.cols * 4);
-      }
-    });
+    product(logits, x, transposed_weight(w, begin), count, scratch, context,
+            [&](const Finished& part) { part.place(logits); });
     for (int64_t t = 0; t < target_count; ++t) {
       const int64_t place = targets[t].token - begin;
       if (place >= 0 && place < count) result.target_logit[t] = logits.row(targets[t].row)[place];
@@ -91,7 +88,7 @@ void head_forward(const HeadResult& result, View expected, View x, const Weight&
     });
     if (!keep) continue;
     const View weights = {logits.data, x.rows, count, kHeadChunk, Space::kHost};
-    product(weights, direct_weight(w, begin), w.cols(), scratch, context,
+    product(View{}, weights, direct_weight(w, begin), w.cols(), scratch, context,
             [&](const Finished& part) {
               for (int64_t n = 0; n < part.rows; ++n) {
                 float* out = expected.row(part.row + n) + part.col;
@@ -120,7 +117,6 @@ void head_forward(const HeadResult& result, View expected, View x, const Weight&
 
 void head_backward(View dx, View expected, const Weight& w, const HeadTarget* targets,
                    const float* coefficients, int64_t target_count, const Context& context) {
-  const BlockLayout block = block_layout(w);
   parallel_for(context, (dx.rows + kRowsPerTask - 1) / kRowsPerTask, [&](int64_t task, int) {
     const int64_t begin = task * kRowsPerTask;
     const int64_t end = min_of(dx.rows, begin + kRowsPerTask);
@@ -132,7 +128,7 @@ void head_backward(View dx, View expected, const Weight& w, const HeadTarget* ta
       const F16 coefficient = broadcast(coefficients[t]);
       for (int64_t first = 0; first < dx.cols; first += kTileDepth) {
         const int64_t width = min_of(kTileDepth, dx.cols - first);
-        expand(w.source.dtype, w.row(targets[t].token) + first / block.numbers * block.bytes, width,
+        expand(w.source.dtype, w.row(targets[t].token) + block_range(w, first, width).offset, width,
                row);
         for (int64_t c = 0; c < width; c += kVector) {
           const int64_t lanes = lanes_left(c, width);
@@ -152,11 +148,8 @@ void sample(int32_t* tokens, double* logprobs, View x, const Weight& w,
   const int64_t vocabulary = w.rows();
   const View logits = {reinterpret_cast<float*>(scratch.shared), x.rows, vocabulary,
                        padded(vocabulary, kHeadChunk), Space::kHost};
-  product(x, transposed_weight(w), vocabulary, scratch, context, [&](const Finished& part) {
-    for (int64_t n = 0; n < part.rows; ++n) {
-      std::memcpy(logits.row(part.row + n) + part.col, part.at(n), part.cols * 4);
-    }
-  });
+  product(logits, x, transposed_weight(w), vocabulary, scratch, context,
+          [&](const Finished& part) { part.place(logits); });
   parallel_for(context, x.rows, [&](int64_t n, int worker) {
     Running row = nothing_yet();
     for (int64_t begin = 0; begin < vocabulary; begin += kHeadChunk) {

@@ -21,8 +21,8 @@ void project_down(View low, View x, const LoraView& lora, const Scratch& scratch
   for (int64_t g = 0; g < lora.count; ++g) {
     const LoraRows& group = lora.groups[g];
     const View out = low.slice_rows(group.begin, group.count);
-    product(x.slice_rows(group.begin, group.count), right(group), group.a.rows, scratch, context,
-            [&](const Finished& part) {
+    product(View{}, x.slice_rows(group.begin, group.count), right(group), group.a.rows, scratch,
+            context, [&](const Finished& part) {
               for (int64_t n = 0; n < part.rows; ++n) {
                 const float* sums = part.at(n);
                 float* row = out.row(part.row + n) + part.col;
@@ -73,7 +73,7 @@ void linear_forward(View y, View t, View x, const Weight& w, View bias, const Lo
   project_down(
       t, x, lora, scratch, context, [](const LoraRows& group) { return transposed_view(group.a); },
       false);
-  product(x, transposed_weight(w), w.rows(), scratch, context, [&](const Finished& part) {
+  product(y, x, transposed_weight(w), w.rows(), scratch, context, [&](const Finished& part) {
     if (!bias.empty()) {
       for (int64_t n = 0; n < part.rows; ++n) {
         float* sums = part.at(n);
@@ -85,9 +85,7 @@ void linear_forward(View y, View t, View x, const Weight& w, View bias, const Lo
     }
     add_low_rank(
         part, t, lora, [](const LoraRows& group) { return transposed_view(group.b); }, true);
-    for (int64_t n = 0; n < part.rows; ++n) {
-      std::memcpy(y.row(part.row + n) + part.col, part.at(n), part.cols * 4);
-    }
+    part.place(y);
   });
 }
 
@@ -97,16 +95,14 @@ void linear_backward(View dx, View dt, View dy, const Weight& w, const LoraView&
       dt, dy, lora, scratch, context, [](const LoraRows& group) { return direct_view(group.b); },
       true);
   if (dx.empty()) return;
-  product(dy, direct_weight(w), w.cols(), scratch, context, [&](const Finished& part) {
+  const View out = write == Write::kOverwrite ? dx : View{};
+  product(out, dy, direct_weight(w), w.cols(), scratch, context, [&](const Finished& part) {
     add_low_rank(
         part, dt, lora, [](const LoraRows& group) { return direct_view(group.a); }, false);
+    if (write == Write::kOverwrite) return part.place(dx);
     for (int64_t n = 0; n < part.rows; ++n) {
       const float* sums = part.at(n);
       float* out = dx.row(part.row + n) + part.col;
-      if (write == Write::kOverwrite) {
-        std::memcpy(out, sums, part.cols * 4);
-        continue;
-      }
       for (int64_t j = 0; j < part.cols; j += kVector) {
         const int64_t count = lanes_left(j, part.cols);
         store_some(out + j, add(load_some(out + j, count), load(sums + j)), count);

@@ -17,6 +17,10 @@
 
 #define VALORA_INLINE static inline __attribute__((always_inline))
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #if defined(__AVX512F__)
 #include "cpu/simd_avx512.h"
 #elif defined(__AVX2__)
@@ -36,6 +40,35 @@ VALORA_INLINE float float_from_bits(uint32_t bits) {
   float value;
   std::memcpy(&value, &bits, 4);
   return value;
+}
+
+// out[j * 16 + i] = rows[i][j] for i, j in [0, 16).
+VALORA_INLINE void transpose_bytes(const uint8_t* const rows[16], int64_t offset, uint8_t* out) {
+#if defined(__SSE2__)
+  __m128i a[16], b[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) {
+    a[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[i] + offset));
+  }
+  // Interleaving the first half with the second rotates the eight bits of (row, column) by one:
+  // four times exchanges the two.
+#pragma GCC unroll 4
+  for (int round = 0; round < 4; ++round) {
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      b[2 * i] = _mm_unpacklo_epi8(a[i], a[i + 8]);
+      b[2 * i + 1] = _mm_unpackhi_epi8(a[i], a[i + 8]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) a[i] = b[i];
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 16 * i), a[i]);
+#else
+  for (int i = 0; i < 16; ++i) {
+    for (int j = 0; j < 16; ++j) out[j * 16 + i] = rows[i][offset + j];
+  }
+#endif
 }
 
 // How many of the 16 lanes at `begin` lie before `end`.

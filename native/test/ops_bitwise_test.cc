@@ -246,6 +246,48 @@ TEST_P(OpsBitwiseTest, ARowOfALinearDoesNotDependOnItsBatch) {
   }
 }
 
+// Unit rows read a matrix out (seen failing with high nibbles taken for low ones): what products
+// see of it is what core/dequantize.cc defines.
+TEST_P(OpsBitwiseTest, EveryFormatIsExpandedToItsDefinition) {
+  Random random(46);
+  const Machine machine(ops(), 2);
+  const auto unit_rows = [](int64_t first, int64_t count, int64_t cols) {
+    Matrix rows(count, cols);
+    for (int64_t n = 0; n < count; ++n) {
+      for (int64_t i = 0; i < cols; ++i) rows.view().row(n)[i] = i == first + n ? 1.0f : 0.0f;
+    }
+    return rows;
+  };
+  for (const Dtype dtype : {Dtype::kF32, Dtype::kF16, Dtype::kBF16, Dtype::kQ4_0, Dtype::kQ4_1,
+                            Dtype::kQ5_0, Dtype::kQ5_1, Dtype::kQ8_0, Dtype::kQ2_K, Dtype::kQ3_K,
+                            Dtype::kQ4_K, Dtype::kQ5_K, Dtype::kQ6_K}) {
+    SCOPED_TRACE(dtype_info(dtype).name);
+    const int64_t outputs = 40,
+                  inputs = 1280;  // a group of sixteen cut short; tiles of 448 and 384
+    const StoredWeight w = random_weight(random, dtype, outputs, inputs);
+    const std::unique_ptr<Weight> weight = w.upload(ops());
+    for (const auto& [first, count] :
+         std::vector<std::pair<int64_t, int64_t>>{{0, inputs}, {3, 1}, {700, 5}}) {
+      Matrix y(count, outputs);
+      ops::linear_forward(y.view(), View{}, unit_rows(first, count, inputs).view(), *weight, View{},
+                          {}, machine);
+      for (int64_t n = 0; n < count; ++n) {
+        for (int64_t o = 0; o < outputs; ++o) {
+          ASSERT_EQ(y.view().row(n)[o], w.values.view().row(o)[first + n]) << n << ", " << o;
+        }
+      }
+    }
+    Matrix dx(outputs, inputs);
+    ops::linear_backward(dx.view(), View{}, unit_rows(0, outputs, outputs).view(), *weight, {},
+                         Write::kOverwrite, machine);
+    for (int64_t o = 0; o < outputs; ++o) {
+      for (int64_t i = 0; i < inputs; ++i) {
+        ASSERT_EQ(dx.view().row(o)[i], w.values.view().row(o)[i]) << o << ", " << i;
+      }
+    }
+  }
+}
+
 // The gradient of two trees in one call is that of the trees one after the other, whatever rows lie
 // around.
 TEST_P(OpsBitwiseTest, LoraGradientAddsTreesInOrder) {
