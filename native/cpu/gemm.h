@@ -29,6 +29,7 @@ inline constexpr int64_t kPanel = 16;
 #endif
 inline constexpr int kPanelVectors = kPanel / kVector;
 inline constexpr int64_t kFewRows = 16;
+static_assert(kTileDepth % kLargestBlock == 0);
 static_assert(kPanel <= kWidestPanel && kTileCols % kPanel == 0);
 
 VALORA_INLINE int64_t padded(int64_t count, int64_t multiple) {
@@ -216,6 +217,19 @@ struct Finished {
   }
 };
 
+// The depth of a product's tiles: all equal, since a shallow last one would move as many sums for
+// few products, and whole blocks of the stored format, since a part costs what the whole does. A
+// tile that few rows use stays in the first-level cache where its format allows.
+VALORA_INLINE int64_t depth_of_tiles(const RightSide& b, int64_t depth, int64_t rows) {
+  int64_t step = 32;
+  if (b.weight != nullptr && b.transposed) {
+    step = max_of(step, dtype_info(b.weight->source.dtype).block_size);
+  }
+  const int64_t deepest = rows <= kFewRows ? kTileDepth / 8 : kTileDepth;
+  const int64_t tiles = max_of(1, (depth + deepest - 1) / deepest);
+  return padded((depth + tiles - 1) / tiles, step);
+}
+
 // Computes a[N, depth] b[depth, cols] block by block, and calls finish(Finished) on each, in any
 // order, on any worker. Where `out`, [N, cols] or empty, has whole vectors of columns, the sums are
 // made there: what it held is lost before finish() is called.
@@ -224,11 +238,7 @@ static void product(View out, View a, const RightSide& b, int64_t cols, const Sc
                     const Context& context, const Finish& finish) {
   if (a.rows == 0) return;
   const int64_t depth = a.cols;
-  // Tiles of equal depth: a shallow last one would move as many sums for few products. A tile that
-  // few rows use stays in the first-level cache.
-  const int64_t deepest = a.rows <= kFewRows ? kTileDepth / 8 : kTileDepth;
-  const int64_t depth_tiles = max_of(1, (depth + deepest - 1) / deepest);
-  const int64_t tile_depth = padded((depth + depth_tiles - 1) / depth_tiles, 32);
+  const int64_t tile_depth = depth_of_tiles(b, depth, a.rows);
   int64_t row_blocks = (a.rows + kTileRows - 1) / kTileRows;
   const int64_t width = tile_cols(cols, row_blocks, context.threads());
   const int64_t tiles = (cols + width - 1) / width;
