@@ -156,11 +156,11 @@ static inline BlockRange block_range(const Weight& w, int64_t begin, int64_t cou
           (end - first) * info.block_size, count};
 }
 
-// out[0..range.count) = the numbers of logical row `row`. Where the range cuts blocks, whole ones
-// are expanded into `spare`, which holds count + 2 * kLargestBlock floats.
-static inline void expand_range(const Weight& w, const BlockRange& range, int64_t row, float* out,
-                                float* spare) {
-  const uint8_t* bytes = w.row(row) + range.offset;
+// out[0..range.count) = the numbers of the row that begins at `row`. Where the range cuts blocks,
+// whole ones are expanded into `spare`, which holds count + 2 * kLargestBlock floats.
+static inline void expand_range(const Weight& w, const BlockRange& range, const uint8_t* row,
+                                float* out, float* spare) {
+  const uint8_t* bytes = row + range.offset;
   if (range.whole()) {
     expand(w.source.dtype, bytes, range.count, out);
   } else {

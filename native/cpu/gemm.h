@@ -70,22 +70,26 @@ VALORA_INLINE Workspace workspace(const Scratch& scratch, int worker) {
   return {tile, sums, strip, strip + kStripFloats};
 }
 
+// The stored rows that a tile's columns are, where the matrix is stored and transposed: looked up
+// once for all depths, since undoing a permutation takes divisions.
+struct TileRows {
+  const uint8_t* rows[kTileCols];
+};
+
+VALORA_INLINE void look_up(const RightSide& b, int64_t j_begin, int64_t cols, TileRows* columns) {
+  if (b.weight == nullptr || !b.transposed) return;
+  for (int64_t j = 0; j < cols; ++j) columns->rows[j] = b.weight->row(b.begin + j_begin + j);
+}
+
 // tile[panel, k, 0..kPanel) = b[k_begin + k, j_begin + panel * kPanel + ..] for k < depth, 0 past
 // `cols` columns (as far as the micro-kernel looks). The tile has room for depth rounded up to 16.
 static inline void pack_tile(const RightSide& b, int64_t k_begin, int64_t depth, int64_t j_begin,
-                             int64_t cols, float* tile, float* strip) {
+                             int64_t cols, const TileRows& columns, float* tile, float* strip) {
   // Of the matrix: `count` numbers from `first` on, of one row after the other.
   const int64_t first = b.transposed ? k_begin : j_begin;
   const int64_t count = b.transposed ? depth : cols;
   BlockRange range{};
   if (b.weight != nullptr) range = block_range(*b.weight, first, count);
-  const auto read = [&](int64_t row, float* out, float* spare) {
-    if (b.weight != nullptr) {
-      expand_range(*b.weight, range, b.begin + row, out, spare);
-    } else {
-      std::memcpy(out, b.view.row(row) + first, count * 4);
-    }
-  };
   const int64_t panel_floats = padded(depth, kVector) * kPanel;
   if (b.transposed) {
     const int64_t stride = padded(depth, kVector) + kVector;  // not a power of two: fewer conflicts
@@ -95,12 +99,17 @@ static inline void pack_tile(const RightSide& b, int64_t k_begin, int64_t depth,
       float* out = tile + j / kPanel * panel_floats + j % kPanel;
       if (b.weight != nullptr && rows == kVector && range.whole()) {
         const uint8_t* sources[kVector];
-        for (int64_t i = 0; i < kVector; ++i) {
-          sources[i] = b.weight->row(b.begin + j_begin + j + i) + range.offset;
-        }
+        for (int64_t i = 0; i < kVector; ++i) sources[i] = columns.rows[j + i] + range.offset;
         if (expand_transposed(b.weight->source.dtype, sources, depth, out, kPanel)) continue;
       }
-      for (int64_t i = 0; i < rows; ++i) read(j_begin + j + i, strip + i * stride, spare);
+      for (int64_t i = 0; i < rows; ++i) {
+        float* row = strip + i * stride;
+        if (b.weight != nullptr) {
+          expand_range(*b.weight, range, columns.rows[j + i], row, spare);
+        } else {
+          std::memcpy(row, b.view.row(j_begin + j + i) + first, count * 4);
+        }
+      }
       for (int64_t i = rows; i < kVector; ++i) std::memset(strip + i * stride, 0, depth * 4);
       for (int64_t k = 0; k < depth; k += kVector) {
         transpose(strip + k, stride, out + k * kPanel, kPanel);
@@ -112,7 +121,11 @@ static inline void pack_tile(const RightSide& b, int64_t k_begin, int64_t depth,
   float* spare = strip + kTileCols;
   std::memset(strip, 0, width * 4);
   for (int64_t k = 0; k < depth; ++k) {
-    read(k_begin + k, strip, spare);
+    if (b.weight != nullptr) {
+      expand_range(*b.weight, range, b.weight->row(b.begin + k_begin + k), strip, spare);
+    } else {
+      std::memcpy(strip, b.view.row(k_begin + k) + first, count * 4);
+    }
     for (int64_t j = 0; j < width; j += kVector) {
       store(tile + j / kPanel * panel_floats + k * kPanel + j % kPanel, load(strip + j));
     }
@@ -258,9 +271,11 @@ static void product(View out, View a, const RightSide& b, int64_t cols, const Sc
     const bool in_place = !out.empty() && count % kVector == 0;
     float* sums = in_place ? out.row(row) + col : work.sums;
     const int64_t stride = in_place ? out.stride : kTileCols;
+    TileRows columns;
+    look_up(b, col, count, &columns);
     for (int64_t k = 0; k < depth; k += tile_depth) {
       const int64_t part = min_of(tile_depth, depth - k);
-      pack_tile(b, k, part, col, count, work.tile, work.strip);
+      pack_tile(b, k, part, col, count, columns, work.tile, work.strip);
       multiply_tile(a.row(row) + k, a.stride, rows, work.tile, part, count, sums, stride, k == 0);
     }
     finish(Finished{row, rows, col, count, sums, stride, in_place, work});
