@@ -23,8 +23,7 @@ class HeadForward : public Kernel {
         logits_(spec.rows) {
     for (int64_t n = 0; n < spec.rows; ++n) {
       targets_.push_back(
-          {static_cast<int32_t>(n),
-           static_cast<int32_t>(random.bits() % static_cast<uint64_t>(spec.outputs))});
+          {static_cast<int32_t>(n), static_cast<int32_t>(random.below(spec.outputs))});
     }
     flops = 4.0 * spec.rows * spec.inputs * spec.outputs;
     bytes = w_.bytes() + x_.bytes() + expected_.bytes();

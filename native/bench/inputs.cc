@@ -12,29 +12,6 @@ namespace {
 
 constexpr uintptr_t kCacheLine = 64;
 
-// Where, in a block of ggml's layout, its float16 scales are.
-std::vector<int64_t> scale_offsets(Dtype dtype) {
-  switch (dtype) {
-    case Dtype::kQ4_0:
-    case Dtype::kQ5_0:
-    case Dtype::kQ8_0:
-      return {0};
-    case Dtype::kQ4_1:
-    case Dtype::kQ5_1:
-    case Dtype::kQ4_K:
-    case Dtype::kQ5_K:
-      return {0, 2};
-    case Dtype::kQ2_K:
-      return {80, 82};
-    case Dtype::kQ3_K:
-      return {108};
-    case Dtype::kQ6_K:
-      return {208};
-    default:
-      return {};
-  }
-}
-
 void put16(uint8_t* at, uint64_t bits) {
   at[0] = static_cast<uint8_t>(bits);
   at[1] = static_cast<uint8_t>(bits >> 8);
@@ -46,7 +23,7 @@ void fill_weight(Random& random, Dtype dtype, uint8_t* bytes, int64_t size) {
   if (dtype == Dtype::kF32 || dtype == Dtype::kBF16) {
     const int64_t width = dtype_info(dtype).block_bytes;
     for (int64_t i = 0; i < size; i += width) {
-      const float number = random.number(1);
+      const float number = random.number();
       uint32_t bits;
       std::memcpy(&bits, &number, 4);
       if (width == 4) {
@@ -78,6 +55,28 @@ void fill_weight(Random& random, Dtype dtype, uint8_t* bytes, int64_t size) {
 }
 
 }  // namespace
+
+std::vector<int64_t> scale_offsets(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::kQ4_0:
+    case Dtype::kQ5_0:
+    case Dtype::kQ8_0:
+      return {0};
+    case Dtype::kQ4_1:
+    case Dtype::kQ5_1:
+    case Dtype::kQ4_K:
+    case Dtype::kQ5_K:
+      return {0, 2};
+    case Dtype::kQ2_K:
+      return {80, 82};
+    case Dtype::kQ3_K:
+      return {108};
+    case Dtype::kQ6_K:
+      return {208};
+    default:
+      return {};
+  }
+}
 
 Bytes::Bytes(int64_t size) : storage_(static_cast<size_t>(size) + kCacheLine) {
   const uintptr_t past = reinterpret_cast<uintptr_t>(storage_.data()) % kCacheLine;

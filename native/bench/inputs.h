@@ -22,12 +22,20 @@ class Random {
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
     return z ^ (z >> 31);
   }
+  int64_t below(int64_t limit) {
+    return static_cast<int64_t>(bits() % static_cast<uint64_t>(limit));
+  }
+  // Uniform in [0, 1).
+  float unit() { return static_cast<float>(bits() >> 40) * 0x1p-24f; }
   // Uniform in [-scale, scale).
-  float number(float scale) { return (static_cast<float>(bits() >> 40) * 0x1p-23f - 1.0f) * scale; }
+  float number(float scale = 1) { return (2 * unit() - 1) * scale; }
 
  private:
   uint64_t state_;
 };
+
+// Offsets, in a block of ggml's layout, of its float16 scales.
+std::vector<int64_t> scale_offsets(Dtype dtype);
 
 // Bytes that start at a cache line, as the engine's own do.
 class Bytes {

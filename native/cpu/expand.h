@@ -94,6 +94,22 @@ VALORA_INLINE F16 gather_halves(const uint8_t* const rows[16], int64_t offset) {
   return from_f16(halves);
 }
 
+// out[k * stride + i] = convert(nibble k of the sixteen bytes at rows[i] + offset), the low nibbles
+// first.
+template <typename Convert>
+VALORA_INLINE void expand_nibbles(const uint8_t* const rows[16], int64_t offset, float* out,
+                                  int64_t stride, const Convert& convert) {
+  uint8_t bytes[256];
+  transpose_bytes(rows, offset, bytes);
+#pragma GCC unroll 16
+  for (int64_t b = 0; b < 16; ++b) {
+    F16 low, high;
+    from_nibbles(bytes + 16 * b, &low, &high);
+    store(out + b * stride, convert(low));
+    store(out + (16 + b) * stride, convert(high));
+  }
+}
+
 // out[k * stride + i] = number k of the row whose blocks begin at rows[i], k < count, a multiple of
 // 32, for the formats of blocks of 32 (false for the others). The stored bytes are transposed
 // before they are expanded, which takes a fraction of the shuffles. A scale of 11 bits times 4 or 8
@@ -103,25 +119,19 @@ static inline bool expand_transposed(Dtype dtype, const uint8_t* const rows[16],
   uint8_t bytes[256];
   switch (dtype) {
     case Dtype::kQ4_0:
-    case Dtype::kQ4_1: {
-      const bool has_minimum = dtype == Dtype::kQ4_1;
-      const int64_t block_bytes = has_minimum ? 20 : 18;
-      int64_t at = 0;
-      for (int64_t k = 0; k < count; k += 32, at += block_bytes, out += 32 * stride) {
+      for (int64_t k = 0, at = 0; k < count; k += 32, at += 18, out += 32 * stride) {
         const F16 d = gather_halves(rows, at);
-        const F16 m = has_minimum ? gather_halves(rows, at + 2) : zero();
-        const F16 middle = has_minimum ? zero() : broadcast(8.0f);
-        transpose_bytes(rows, at + block_bytes - 16, bytes);
-#pragma GCC unroll 16
-        for (int64_t b = 0; b < 16; ++b) {
-          F16 low, high;
-          from_nibbles(bytes + 16 * b, &low, &high);
-          store(out + b * stride, fma(sub(low, middle), d, m));
-          store(out + (16 + b) * stride, fma(sub(high, middle), d, m));
-        }
+        expand_nibbles(rows, at + 2, out, stride,
+                       [&](F16 q) { return mul(d, sub(q, broadcast(8.0f))); });
       }
       return true;
-    }
+    case Dtype::kQ4_1:
+      for (int64_t k = 0, at = 0; k < count; k += 32, at += 20, out += 32 * stride) {
+        const F16 d = gather_halves(rows, at);
+        const F16 m = gather_halves(rows, at + 2);
+        expand_nibbles(rows, at + 4, out, stride, [&](F16 q) { return fma(q, d, m); });
+      }
+      return true;
     case Dtype::kQ8_0:
       for (int64_t k = 0; k < count; k += 16, out += 16 * stride) {
         const int64_t at = k / 32 * 34;
@@ -143,6 +153,7 @@ struct BlockRange {
   int64_t offset;   // bytes from the row's start to the first block
   int64_t skip;     // numbers of that block before the range
   int64_t numbers;  // in all blocks
+  int64_t bytes;    // of all blocks
   int64_t count;
 
   bool whole() const { return skip == 0 && numbers == count; }
@@ -153,7 +164,7 @@ static inline BlockRange block_range(const Weight& w, int64_t begin, int64_t cou
   const int64_t first = begin / info.block_size;
   const int64_t end = (begin + count + info.block_size - 1) / info.block_size;
   return {first * info.block_bytes, begin - first * info.block_size,
-          (end - first) * info.block_size, count};
+          (end - first) * info.block_size, (end - first) * info.block_bytes, count};
 }
 
 // out[0..range.count) = the numbers of the row that begins at `row`. Where the range cuts blocks,

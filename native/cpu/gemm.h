@@ -87,12 +87,11 @@ VALORA_INLINE void look_up(const RightSide& b, int64_t j_begin, int64_t cols, Ti
 static inline void prefetch_tile(const RightSide& b, int64_t k_begin, int64_t depth, int64_t cols,
                                  const TileRows& columns) {
   if (b.weight == nullptr || !b.transposed || depth <= 0) return;
-  const DtypeInfo& info = dtype_info(b.weight->source.dtype);
-  const int64_t begin = k_begin / info.block_size * info.block_bytes;
-  const int64_t end = (k_begin + depth + info.block_size - 1) / info.block_size * info.block_bytes;
+  const BlockRange range = block_range(*b.weight, k_begin, depth);
   for (int64_t j = 0; j < cols; ++j) {
-    for (int64_t i = begin; i < end; i += 64) __builtin_prefetch(columns.rows[j] + i);
-    __builtin_prefetch(columns.rows[j] + end - 1);
+    const uint8_t* piece = columns.rows[j] + range.offset;
+    for (int64_t i = 0; i < range.bytes; i += 64) __builtin_prefetch(piece + i);
+    __builtin_prefetch(piece + range.bytes - 1);
   }
 }
 

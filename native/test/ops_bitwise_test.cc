@@ -258,9 +258,7 @@ TEST_P(OpsBitwiseTest, EveryFormatIsExpandedToItsDefinition) {
     }
     return rows;
   };
-  for (const Dtype dtype : {Dtype::kF32, Dtype::kF16, Dtype::kBF16, Dtype::kQ4_0, Dtype::kQ4_1,
-                            Dtype::kQ5_0, Dtype::kQ5_1, Dtype::kQ8_0, Dtype::kQ2_K, Dtype::kQ3_K,
-                            Dtype::kQ4_K, Dtype::kQ5_K, Dtype::kQ6_K}) {
+  for (const Dtype dtype : kAllDtypes) {
     SCOPED_TRACE(dtype_info(dtype).name);
     const int64_t outputs = 40,
                   inputs = 1280;  // a group of sixteen cut short; tiles of 448 and 384

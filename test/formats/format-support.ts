@@ -1,26 +1,16 @@
 /** What the tests of file formats share. They need no addon. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { ValoraError } from "#lib/errors.js";
+
+export { withFolder } from "../temporary-folder.js";
 
 /** From build/test/test/formats to the golden values, which are not compiled. */
 export const GOLDEN = fileURLToPath(new URL("../../../../test/golden/", import.meta.url));
 
 /** The tiny models, one a family or variant of it. */
 export const TINY_MODELS = ["llama-tied", "llama3-rope", "mistral-nemo", "olmo2", "qwen2", "qwen3"] as const;
-
-/** Runs `body` with a temporary folder that is gone afterwards. */
-export async function withFolder<T>(body: (folder: string) => Promise<T>): Promise<T> {
-  const folder = mkdtempSync(join(tmpdir(), "valora-formats-"));
-  try {
-    return await body(folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
 
 export interface Entry {
   dtype: string;

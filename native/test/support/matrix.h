@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/inputs.h"
 #include "core/ops.h"
 
 namespace valora::test {
@@ -18,27 +19,7 @@ namespace valora::test {
 // float32's unit roundoff: a rounded operation is off by at most this share of its result.
 inline constexpr double kRoundoff = 1.0 / (1 << 24);
 
-// splitmix64 (Steele, Lea & Flood 2014): the same numbers on every machine.
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(seed) {}
-  uint64_t bits() {
-    uint64_t z = (state_ += 0x9e3779b97f4a7c15ull);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-  }
-  int64_t below(int64_t limit) {
-    return static_cast<int64_t>(bits() % static_cast<uint64_t>(limit));
-  }
-  // Uniform in [0, 1).
-  float unit() { return static_cast<float>(bits() >> 40) * 0x1p-24f; }
-  // Uniform in [-scale, scale).
-  float number(float scale = 1) { return (2 * unit() - 1) * scale; }
-
- private:
-  uint64_t state_;
-};
+using bench::Random;
 
 // A matrix of doubles, contiguous.
 struct Grid {

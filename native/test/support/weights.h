@@ -22,29 +22,6 @@ struct StoredWeight {
   std::unique_ptr<Weight> upload(const Ops& ops) const { return ops.upload_weight(source); }
 };
 
-// Offsets, in a block of ggml's layout, of its float16 scales.
-inline std::vector<int64_t> scale_offsets(Dtype dtype) {
-  switch (dtype) {
-    case Dtype::kQ4_0:
-    case Dtype::kQ5_0:
-    case Dtype::kQ8_0:
-      return {0};
-    case Dtype::kQ4_1:
-    case Dtype::kQ5_1:
-    case Dtype::kQ4_K:
-    case Dtype::kQ5_K:
-      return {0, 2};
-    case Dtype::kQ2_K:
-      return {80, 82};
-    case Dtype::kQ3_K:
-      return {108};
-    case Dtype::kQ6_K:
-      return {208};
-    default:
-      return {};
-  }
-}
-
 // cols a multiple of the dtype's block.
 inline StoredWeight random_weight(Random& random, Dtype dtype, int64_t rows, int64_t cols,
                                   int64_t interleaved_heads = 0) {
@@ -79,7 +56,7 @@ inline StoredWeight random_weight(Random& random, Dtype dtype, int64_t rows, int
     // Scales of either sign about 2^-6: exponent field 8 to 10.
     const int64_t blocks = rows * cols / info.block_size;
     for (int64_t b = 0; b < blocks; ++b) {
-      for (const int64_t offset : scale_offsets(dtype)) {
+      for (const int64_t offset : bench::scale_offsets(dtype)) {
         const uint32_t bits = static_cast<uint32_t>(random.bits());
         put16(b * info.block_bytes + offset, (bits & 0x83ff) | (8 + (bits >> 16) % 3) << 10);
       }
