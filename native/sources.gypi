@@ -27,7 +27,8 @@
       "cpu/linear.cc",
       "cpu/lora_gradient.cc",
       "cpu/ops_table.cc",
-      "cpu/rmsnorm.cc"
+      "cpu/rmsnorm.cc",
+      "cpu/upload.cc"
     ],
     "dispatch_files": ["cpu/choose_token.cc", "cpu/dispatch.cc"],
     "model_files": [

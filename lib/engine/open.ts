@@ -22,8 +22,8 @@ export interface OpenModelOptions {
 }
 
 /**
- * Opens a model: its weights are mapped from their files, so that this takes moments. Dispose of it when done
- * (`await using`).
+ * Opens a model: its weights are read once and kept in their stored bits, in the order that products read them.
+ * Dispose of it when done (`await using`).
  *
  * @param nameOrPath a name of the registry (`valora pull` fetches it), a .gguf file, or a folder with
  *   config.json and safetensors

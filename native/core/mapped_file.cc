@@ -63,4 +63,13 @@ const uint8_t* MappedFile::range(int64_t offset, int64_t bytes) const {
   return data_ + offset;
 }
 
+void MappedFile::leave(int64_t offset, int64_t bytes) const {
+  const int64_t page = ::sysconf(_SC_PAGESIZE);
+  const int64_t begin = (offset + page - 1) / page * page;
+  const int64_t end = (offset + bytes) / page * page;
+  if (end > begin) {
+    ::madvise(const_cast<uint8_t*>(data_) + begin, static_cast<size_t>(end - begin), MADV_DONTNEED);
+  }
+}
+
 }  // namespace valora

@@ -18,6 +18,9 @@ class MappedFile {
 
   // The bytes [offset, offset+bytes); throws Error{kFile} when the file is shorter.
   const uint8_t* range(int64_t offset, int64_t bytes) const;
+  // Says that these bytes won't be read soon: their pages leave this process's memory, and come
+  // back when they are read after all.
+  void leave(int64_t offset, int64_t bytes) const;
   int64_t size() const { return size_; }
 
  private:

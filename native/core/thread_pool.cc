@@ -13,9 +13,10 @@ namespace valora {
 
 namespace {
 
-// Looks before sleeping: about 5 to 10 microseconds, the gap between two operations of a small
-// model. Longer would steal time from other programs where cores are shared.
-constexpr int kSpins = 200;
+// Looks before sleeping: 50 to 100 microseconds. To be woken takes a thread about as long, so one
+// that sleeps in the gaps between a small model's operations misses most of them; longer would
+// steal time from other programs where cores are shared.
+constexpr int kSpins = 2000;
 
 inline void pause() {
 #if defined(__x86_64__) || defined(__i386__)

@@ -1,9 +1,11 @@
-// Weight: one frozen matrix [O, I] as a backend keeps it, made by Ops::upload_weight. The CPU and
-// reference backends point at the mapped file and expand tiles of it when a kernel asks.
+// Weight: one frozen matrix [O, I] as a backend keeps it, made by Ops::upload_weight. The reference
+// backend points at the mapped file; the CPU backend also keeps the same numbers, in their stored
+// bits, in the order that its products read (cpu/panels.h).
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "core/view.h"
 
@@ -24,8 +26,9 @@ struct WeightSource {
 struct Weight {
   WeightSource source;
   int64_t row_bytes = 0;
+  int64_t own_bytes = 0;  // memory that a rearranged copy takes; 0: the mapped file is what is used
 
-  virtual ~Weight() = default;
+  virtual ~Weight();
   int64_t rows() const { return source.rows; }
   int64_t cols() const { return source.cols; }
 
@@ -45,5 +48,25 @@ struct Weight {
 // Ops::upload_weight of every backend that reads the mapped file itself. Throws Error where cols is
 // no multiple of the dtype's block.
 std::unique_ptr<Weight> upload_mapped_weight(const WeightSource& source);
+
+// Memory from the system for such a copy: whole pages, cleared, large ones where there are any.
+class Pages {
+ public:
+  Pages() = default;
+  // Throws Error{kOutOfMemory}.
+  explicit Pages(int64_t bytes);
+  ~Pages();
+  Pages(Pages&& other) noexcept { *this = std::move(other); }
+  Pages& operator=(Pages&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  uint8_t* data() const { return data_; }
+
+ private:
+  uint8_t* data_ = nullptr;
+  int64_t bytes_ = 0;
+};
 
 }  // namespace valora

@@ -8,6 +8,7 @@
 
 namespace valora::VALORA_ISA {
 
+VALORA_DECLARE(upload_weight)
 VALORA_OPERATIONS(VALORA_DECLARE)
 
 }  // namespace valora::VALORA_ISA

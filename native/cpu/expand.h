@@ -86,68 +86,6 @@ static inline void expand(Dtype dtype, const uint8_t* bytes, int64_t count, floa
   }
 }
 
-// The float16 at `offset` of each of sixteen rows.
-VALORA_INLINE F16 gather_halves(const uint8_t* const rows[16], int64_t offset) {
-  uint8_t halves[2 * kVector];
-#pragma GCC unroll 16
-  for (int i = 0; i < kVector; ++i) std::memcpy(halves + 2 * i, rows[i] + offset, 2);
-  return from_f16(halves);
-}
-
-// out[k * stride + i] = convert(nibble k of the sixteen bytes at rows[i] + offset), the low nibbles
-// first.
-template <typename Convert>
-VALORA_INLINE void expand_nibbles(const uint8_t* const rows[16], int64_t offset, float* out,
-                                  int64_t stride, const Convert& convert) {
-  uint8_t bytes[256];
-  transpose_bytes(rows, offset, bytes);
-#pragma GCC unroll 16
-  for (int64_t b = 0; b < 16; ++b) {
-    F16 low, high;
-    from_nibbles(bytes + 16 * b, &low, &high);
-    store(out + b * stride, convert(low));
-    store(out + (16 + b) * stride, convert(high));
-  }
-}
-
-// out[k * stride + i] = number k of the row whose blocks begin at rows[i], k < count, a multiple of
-// 32, for the formats of blocks of 32 (false for the others). The stored bytes are transposed
-// before they are expanded, which takes a fraction of the shuffles. A scale of 11 bits times 4 or 8
-// bits is exact, so fma rounds as expand()'s product and sum do.
-static inline bool expand_transposed(Dtype dtype, const uint8_t* const rows[16], int64_t count,
-                                     float* out, int64_t stride) {
-  uint8_t bytes[256];
-  switch (dtype) {
-    case Dtype::kQ4_0:
-      for (int64_t k = 0, at = 0; k < count; k += 32, at += 18, out += 32 * stride) {
-        const F16 d = gather_halves(rows, at);
-        expand_nibbles(rows, at + 2, out, stride,
-                       [&](F16 q) { return mul(d, sub(q, broadcast(8.0f))); });
-      }
-      return true;
-    case Dtype::kQ4_1:
-      for (int64_t k = 0, at = 0; k < count; k += 32, at += 20, out += 32 * stride) {
-        const F16 d = gather_halves(rows, at);
-        const F16 m = gather_halves(rows, at + 2);
-        expand_nibbles(rows, at + 4, out, stride, [&](F16 q) { return fma(q, d, m); });
-      }
-      return true;
-    case Dtype::kQ8_0:
-      for (int64_t k = 0; k < count; k += 16, out += 16 * stride) {
-        const int64_t at = k / 32 * 34;
-        const F16 d = gather_halves(rows, at);
-        transpose_bytes(rows, at + 2 + k % 32, bytes);
-#pragma GCC unroll 16
-        for (int64_t b = 0; b < 16; ++b) {
-          store(out + b * stride, mul(from_i8(bytes + 16 * b), d));
-        }
-      }
-      return true;
-    default:
-      return false;
-  }
-}
-
 // Numbers [begin, begin + count) of any row of a weight, in terms of the blocks that hold them.
 struct BlockRange {
   int64_t offset;   // bytes from the row's start to the first block

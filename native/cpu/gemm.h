@@ -10,26 +10,22 @@
 #include "core/ops.h"
 #include "core/scratch.h"
 #include "cpu/expand.h"
+#include "cpu/panels.h"
 #include "cpu/simd.h"
 
 namespace valora::VALORA_ISA {
 
-// The micro-kernel's block of sums: kRows rows by kPanel columns. 6 x 64 leaves 8 of AVX-512's 32
+// The micro-kernel's rows of sums, kPanel (panels.h) numbers each. 6 x 64 leaves 8 of AVX-512's 32
 // registers for b and a, and takes 10 loads for 24 multiply-adds: 93 % of the peak on a Sapphire
 // Rapids core, where 12 x 32, with 14 loads, reached 83 %. 6 x 16 leaves 4 of AVX2's 16.
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 inline constexpr int kRows = 6;
-inline constexpr int64_t kPanel = 64;
-#elif defined(__AVX2__)
-inline constexpr int kRows = 6;
-inline constexpr int64_t kPanel = 16;
 #else
 inline constexpr int kRows = 4;
-inline constexpr int64_t kPanel = 16;
 #endif
-inline constexpr int kPanelVectors = kPanel / kVector;
-inline constexpr int64_t kFewRows = 16;
-static_assert(kTileDepth % kLargestBlock == 0);
+// As many rows as a stored panel is multiplied with while it is expanded, without a tile.
+inline constexpr int64_t kFewRows = 4;
+static_assert(kTileDepth % kGranule == 0 && kTileDepth % kPanel == 0);
 static_assert(kPanel <= kWidestPanel && kTileCols % kPanel == 0);
 
 VALORA_INLINE int64_t padded(int64_t count, int64_t multiple) {
@@ -40,17 +36,17 @@ VALORA_INLINE int64_t padded(int64_t count, int64_t multiple) {
 // b[k, j] is its [j, k], else (the backward's) its [k, j]; `begin` is the row that counts as the
 // first.
 struct RightSide {
-  const Weight* weight = nullptr;
+  const PanelWeight* weight = nullptr;
   View view;
   bool transposed = false;
   int64_t begin = 0;
 };
 
 VALORA_INLINE RightSide transposed_weight(const Weight& w, int64_t begin = 0) {
-  return {&w, View{}, true, begin};
+  return {static_cast<const PanelWeight*>(&w), View{}, true, begin};
 }
 VALORA_INLINE RightSide direct_weight(const Weight& w, int64_t begin = 0) {
-  return {&w, View{}, false, begin};
+  return {static_cast<const PanelWeight*>(&w), View{}, false, begin};
 }
 VALORA_INLINE RightSide transposed_view(View v) { return {nullptr, v, true, 0}; }
 VALORA_INLINE RightSide direct_view(View v) { return {nullptr, v, false, 0}; }
@@ -70,59 +66,73 @@ VALORA_INLINE Workspace workspace(const Scratch& scratch, int worker) {
   return {tile, sums, strip, strip + kStripFloats};
 }
 
-// The stored rows that a tile's columns are, where the matrix is stored and transposed: looked up
-// once for all depths, since undoing a permutation takes divisions.
-struct TileRows {
-  const uint8_t* rows[kTileCols];
-};
-
-VALORA_INLINE void look_up(const RightSide& b, int64_t j_begin, int64_t cols, TileRows* columns) {
-  if (b.weight == nullptr || !b.transposed) return;
-  for (int64_t j = 0; j < cols; ++j) columns->rows[j] = b.weight->row(b.begin + j_begin + j);
-}
-
-// Calls the stored bytes of a tile into the cache. Its rows' pieces are short and far apart, which
-// the hardware does not see coming: without this, reading a matrix for one row waits for memory
-// half the time.
-static inline void prefetch_tile(const RightSide& b, int64_t k_begin, int64_t depth, int64_t cols,
-                                 const TileRows& columns) {
-  if (b.weight == nullptr || !b.transposed || depth <= 0) return;
-  const BlockRange range = block_range(*b.weight, k_begin, depth);
-  for (int64_t j = 0; j < cols; ++j) {
-    const uint8_t* piece = columns.rows[j] + range.offset;
-    for (int64_t i = 0; i < range.bytes; i += 64) __builtin_prefetch(piece + i);
-    __builtin_prefetch(piece + range.bytes - 1);
+// What pack_tile() does where the matrix has panels; every extent is a multiple of the granule or
+// ends the matrix.
+template <Dtype D>
+static void pack_panels(const RightSide& b, int64_t k_begin, int64_t depth, int64_t j_begin,
+                        int64_t cols, float* tile, float* strip) {
+  const int64_t panel_floats = padded(depth, kVector) * kPanel;
+  if (b.transposed) {
+    for (int64_t j = 0; j < cols; j += kPanel, tile += panel_floats) {
+      const uint8_t* panel = b.weight->panel(b.begin + j_begin + j);
+      for (int64_t k = 0; k < depth; k += kGranule) {
+        float* out = tile + k * kPanel;
+        visit_granule<D>(
+            panel, (k_begin + k) / kGranule, min_of(kGranule, depth - k),
+            [&](int64_t i, int v, F16 x) { store(out + i * kPanel + v * kVector, x); });
+      }
+    }
+    return;
+  }
+  // The panels' rows are b's: a granule of a panel turns round into kPanel by kGranule.
+  for (int64_t k = 0; k < depth; k += kPanel) {
+    const uint8_t* panel = b.weight->panel(b.begin + k_begin + k);
+    const int64_t rows = min_of(kPanel, depth - k);
+    for (int64_t j = 0; j < cols; j += kGranule) {
+      const int64_t count = min_of(kGranule, cols - j);
+      for (int64_t i = count; i % kVector != 0; ++i) std::memset(strip + i * kPanel, 0, kPanel * 4);
+      visit_granule<D>(panel, (j_begin + j) / kGranule, count, [&](int64_t i, int v, F16 x) {
+        store(strip + i * kPanel + v * kVector, x);
+      });
+      for (int64_t i = 0; i < count; i += kVector) {
+        float* out = tile + (j + i) / kPanel * panel_floats + (j + i) % kPanel;
+        for (int64_t r = 0; r < rows; r += kVector) {
+          transpose(strip + i * kPanel + r, kPanel, out + (k + r) * kPanel, kPanel);
+        }
+      }
+    }
   }
 }
 
 // tile[panel, k, 0..kPanel) = b[k_begin + k, j_begin + panel * kPanel + ..] for k < depth, 0 past
 // `cols` columns (as far as the micro-kernel looks). The tile has room for depth rounded up to 16.
 static inline void pack_tile(const RightSide& b, int64_t k_begin, int64_t depth, int64_t j_begin,
-                             int64_t cols, const TileRows& columns, float* tile, float* strip) {
+                             int64_t cols, float* tile, float* strip) {
+  if (b.weight != nullptr && b.weight->has_panels()) {
+    with_panel_format(b.weight->source.dtype, [&]<Dtype D>() {
+      pack_panels<D>(b, k_begin, depth, j_begin, cols, tile, strip);
+    });
+    return;
+  }
   // Of the matrix: `count` numbers from `first` on, of one row after the other.
   const int64_t first = b.transposed ? k_begin : j_begin;
   const int64_t count = b.transposed ? depth : cols;
-  BlockRange range{};
-  if (b.weight != nullptr) range = block_range(*b.weight, first, count);
+  const auto read = [&](int64_t row, float* out, float* spare) {
+    if (b.weight != nullptr) {
+      const BlockRange range = block_range(*b.weight, first, count);
+      expand_range(*b.weight, range, b.weight->row(b.begin + row), out, spare);
+    } else {
+      std::memcpy(out, b.view.row(row) + first, count * 4);
+    }
+  };
   const int64_t panel_floats = padded(depth, kVector) * kPanel;
   if (b.transposed) {
     const int64_t stride = padded(depth, kVector) + kVector;  // not a power of two: fewer conflicts
-    float* spare = strip + kVector * stride;
     for (int64_t j = 0; j < cols; j += kVector) {
       const int64_t rows = lanes_left(j, cols);
       float* out = tile + j / kPanel * panel_floats + j % kPanel;
-      if (b.weight != nullptr && rows == kVector && range.whole()) {
-        const uint8_t* sources[kVector];
-        for (int64_t i = 0; i < kVector; ++i) sources[i] = columns.rows[j + i] + range.offset;
-        if (expand_transposed(b.weight->source.dtype, sources, depth, out, kPanel)) continue;
-      }
       for (int64_t i = 0; i < rows; ++i) {
-        float* row = strip + i * stride;
-        if (b.weight != nullptr) {
-          expand_range(*b.weight, range, columns.rows[j + i], row, spare);
-        } else {
-          std::memcpy(row, b.view.row(j_begin + j + i) + first, count * 4);
-        }
+        read(j_begin + j + i, strip + i * stride, strip + kVector * stride);
       }
       for (int64_t i = rows; i < kVector; ++i) std::memset(strip + i * stride, 0, depth * 4);
       for (int64_t k = 0; k < depth; k += kVector) {
@@ -132,14 +142,9 @@ static inline void pack_tile(const RightSide& b, int64_t k_begin, int64_t depth,
     return;
   }
   const int64_t width = padded(cols, kVector);
-  float* spare = strip + kTileCols;
   std::memset(strip, 0, width * 4);
   for (int64_t k = 0; k < depth; ++k) {
-    if (b.weight != nullptr) {
-      expand_range(*b.weight, range, b.weight->row(b.begin + k_begin + k), strip, spare);
-    } else {
-      std::memcpy(strip, b.view.row(k_begin + k) + first, count * 4);
-    }
+    read(k_begin + k, strip, strip + kTileCols);
     for (int64_t j = 0; j < width; j += kVector) {
       store(tile + j / kPanel * panel_floats + k * kPanel + j % kPanel, load(strip + j));
     }
@@ -207,13 +212,60 @@ static inline void multiply_tile(const float* a, int64_t a_stride, int64_t rows,
   }
 }
 
+// c[R, cols] = a[R, depth] b over one stored panel, expanded in registers on the way.
+template <Dtype D, int R>
+static void multiply_stored(const float* a, int64_t a_stride, const uint8_t* panel, int64_t depth,
+                            int64_t cols, float* c, int64_t c_stride) {
+  F16 sums[R][kPanelVectors];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kPanelVectors; ++v) sums[r][v] = zero();
+  }
+  for (int64_t k = 0; k < depth; k += kGranule) {
+    const float* row = a + k;
+    visit_granule<D>(panel, k / kGranule, min_of(kGranule, depth - k),
+                     [&](int64_t i, int v, F16 x) {
+#pragma GCC unroll 4
+                       for (int r = 0; r < R; ++r) {
+                         sums[r][v] = fma(broadcast(row[r * a_stride + i]), x, sums[r][v]);
+                       }
+                     });
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kPanelVectors; ++v) {
+      if (v * kVector < cols) store(c + r * c_stride + v * kVector, sums[r][v]);
+    }
+  }
+}
+
+// c[rows, cols] = a[rows, depth] b for rows <= kFewRows of a stored matrix, columns [col, col +
+// cols).
+static inline void multiply_few(const float* a, int64_t a_stride, int64_t rows, const RightSide& b,
+                                int64_t depth, int64_t col, int64_t cols, float* c,
+                                int64_t c_stride) {
+  with_panel_format(b.weight->source.dtype, [&]<Dtype D>() {
+    const auto run = rows == 1   ? multiply_stored<D, 1>
+                     : rows == 2 ? multiply_stored<D, 2>
+                     : rows == 3 ? multiply_stored<D, 3>
+                                 : multiply_stored<D, 4>;
+    for (int64_t j = 0; j < cols; j += kPanel) {
+      run(a, a_stride, b.weight->panel(b.begin + col + j), depth, min_of(kPanel, cols - j), c + j,
+          c_stride);
+    }
+  });
+}
+
 // The columns a task takes: of the widths that panels allow, the one whose slowest thread has the
 // least to do, a narrow tile paying for reading all of a once more.
 VALORA_INLINE int64_t tile_cols(int64_t cols, int64_t row_blocks, int threads) {
   constexpr int64_t kOverhead = 8;  // columns' worth of time a tile costs besides its columns
   int64_t best = kTileCols;
   int64_t best_cost = INT64_MAX;
-  for (int64_t width = kTileCols; width >= kPanel; width -= kPanel) {
+  constexpr int64_t kStep = kPanel > kGranule ? kPanel : kGranule;
+  for (int64_t width = kTileCols; width >= kStep; width -= kStep) {
     const int64_t tasks = (cols + width - 1) / width * row_blocks;
     const int64_t cost = (tasks + threads - 1) / threads * (min_of(width, cols) + kOverhead);
     if (cost < best_cost) {
@@ -245,14 +297,18 @@ struct Finished {
 };
 
 // The depth of a product's tiles: all equal, since a shallow last one would move as many sums for
-// few products, and whole blocks of the stored format, since a part costs what the whole does. A
-// tile that few rows use stays in the first-level cache where its format allows.
+// few products; whole panels and granules of a matrix that has them, whole blocks of another, since
+// a part costs what the whole does. A tile that few rows use stays in the first-level cache where
+// its format allows.
 VALORA_INLINE int64_t depth_of_tiles(const RightSide& b, int64_t depth, int64_t rows) {
-  int64_t step = 32;
-  if (b.weight != nullptr && b.transposed) {
+  constexpr int64_t kFewForTile = 16;
+  int64_t step = kGranule;
+  if (b.weight != nullptr && b.weight->has_panels()) {
+    if (!b.transposed) step = max_of(step, kPanel);
+  } else if (b.weight != nullptr && b.transposed) {
     step = max_of(step, dtype_info(b.weight->source.dtype).block_size);
   }
-  const int64_t deepest = rows <= kFewRows ? kTileDepth / 8 : kTileDepth;
+  const int64_t deepest = rows <= kFewForTile ? kTileDepth / 8 : kTileDepth;
   const int64_t tiles = max_of(1, (depth + deepest - 1) / deepest);
   return padded((depth + tiles - 1) / tiles, step);
 }
@@ -265,6 +321,8 @@ static void product(View out, View a, const RightSide& b, int64_t cols, const Sc
                     const Context& context, const Finish& finish) {
   if (a.rows == 0) return;
   const int64_t depth = a.cols;
+  const bool few =
+      a.rows <= kFewRows && b.transposed && b.weight != nullptr && b.weight->has_panels();
   const int64_t tile_depth = depth_of_tiles(b, depth, a.rows);
   int64_t row_blocks = (a.rows + kTileRows - 1) / kTileRows;
   const int64_t width = tile_cols(cols, row_blocks, context.threads());
@@ -285,15 +343,13 @@ static void product(View out, View a, const RightSide& b, int64_t cols, const Sc
     const bool in_place = !out.empty() && count % kVector == 0;
     float* sums = in_place ? out.row(row) + col : work.sums;
     const int64_t stride = in_place ? out.stride : kTileCols;
-    TileRows columns;
-    look_up(b, col, count, &columns);
+    if (few) {
+      multiply_few(a.row(row), a.stride, rows, b, depth, col, count, sums, stride);
+      return finish(Finished{row, rows, col, count, sums, stride, in_place, work});
+    }
     for (int64_t k = 0; k < depth; k += tile_depth) {
       const int64_t part = min_of(tile_depth, depth - k);
-      if (a.rows <= kFewRows) {
-        if (k == 0) prefetch_tile(b, 0, part, count, columns);
-        prefetch_tile(b, k + part, min_of(tile_depth, depth - k - part), count, columns);
-      }
-      pack_tile(b, k, part, col, count, columns, work.tile, work.strip);
+      pack_tile(b, k, part, col, count, work.tile, work.strip);
       multiply_tile(a.row(row) + k, a.stride, rows, work.tile, part, count, sums, stride, k == 0);
     }
     finish(Finished{row, rows, col, count, sums, stride, in_place, work});

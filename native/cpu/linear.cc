@@ -48,8 +48,7 @@ void add_low_rank(const Finished& part, View low, const LoraView& lora, const Ri
       for (int64_t r = 0; r < rank; r += kTileDepth) {
         const int64_t depth = min_of(kTileDepth, rank - r);
         if (n == begin || rank > kTileDepth) {
-          pack_tile(right(group), r, depth, part.col, part.cols, TileRows{}, part.work.tile,
-                    part.work.strip);
+          pack_tile(right(group), r, depth, part.col, part.cols, part.work.tile, part.work.strip);
         }
         multiply_tile(low.row(n) + r, low.stride, rows, part.work.tile, depth, part.cols, terms,
                       kTileCols, r == 0);

@@ -10,7 +10,7 @@ namespace valora::VALORA_ISA {
 const Ops& table() {
   static constexpr Ops kOps = {.name = VALORA_TEXT(VALORA_ISA),
                                .space = Space::kHost,
-                               .upload_weight = upload_mapped_weight,
+                               .upload_weight = upload_weight,
                                VALORA_OPERATIONS(VALORA_FIELD)};
   return kOps;
 }

@@ -102,6 +102,16 @@ VALORA_INLINE F16 from_bf16(const uint8_t* p) {
   const __m128i* halves = reinterpret_cast<const __m128i*>(p);
   return {from_bf16_8(halves), from_bf16_8(halves + 1)};
 }
+// The even and the odd numbers of sixteen pairs of bfloat16.
+VALORA_INLINE void from_bf16_pairs(const uint8_t* p, F16* even, F16* odd) {
+  const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  const __m256i second = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32));
+  const __m256i mask = _mm256_set1_epi32(-65536);
+  even->lo = _mm256_castsi256_ps(_mm256_slli_epi32(first, 16));
+  even->hi = _mm256_castsi256_ps(_mm256_slli_epi32(second, 16));
+  odd->lo = _mm256_castsi256_ps(_mm256_and_si256(first, mask));
+  odd->hi = _mm256_castsi256_ps(_mm256_and_si256(second, mask));
+}
 VALORA_INLINE float scalar_from_f16(const uint8_t* p) {
   uint16_t half;
   __builtin_memcpy(&half, p, 2);

@@ -68,6 +68,12 @@ VALORA_INLINE F16 from_bf16(const uint8_t* p) {
   const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16))};
 }
+// The even and the odd numbers of sixteen pairs of bfloat16.
+VALORA_INLINE void from_bf16_pairs(const uint8_t* p, F16* even, F16* odd) {
+  const __m512i pairs = _mm512_loadu_si512(p);
+  even->v = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+  odd->v = _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(-65536)));
+}
 VALORA_INLINE float scalar_from_f16(const uint8_t* p) {
   uint16_t half;
   __builtin_memcpy(&half, p, 2);

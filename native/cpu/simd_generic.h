@@ -104,6 +104,13 @@ VALORA_INLINE uint32_t two_bytes(const uint8_t* p, int i) {
   return static_cast<uint32_t>(p[2 * i]) | static_cast<uint32_t>(p[2 * i + 1]) << 8;
 }
 
+VALORA_INLINE float bf16_to_float(uint32_t half) {
+  const uint32_t bits = half << 16;
+  float value;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+
 // Sixteen stored numbers at p, as float32.
 VALORA_INLINE F16 from_i8(const uint8_t* p) {
   return each_lane([&](int i) { return static_cast<float>(static_cast<int8_t>(p[i])); });
@@ -112,12 +119,12 @@ VALORA_INLINE F16 from_f16(const uint8_t* p) {
   return each_lane([&](int i) { return half_to_float(two_bytes(p, i)); });
 }
 VALORA_INLINE F16 from_bf16(const uint8_t* p) {
-  return each_lane([&](int i) {
-    const uint32_t bits = two_bytes(p, i) << 16;
-    float value;
-    std::memcpy(&value, &bits, 4);
-    return value;
-  });
+  return each_lane([&](int i) { return bf16_to_float(two_bytes(p, i)); });
+}
+// The even and the odd numbers of sixteen pairs of bfloat16.
+VALORA_INLINE void from_bf16_pairs(const uint8_t* p, F16* even, F16* odd) {
+  *even = each_lane([&](int i) { return bf16_to_float(two_bytes(p, 2 * i)); });
+  *odd = each_lane([&](int i) { return bf16_to_float(two_bytes(p, 2 * i + 1)); });
 }
 VALORA_INLINE float scalar_from_f16(const uint8_t* p) { return half_to_float(two_bytes(p, 0)); }
 // The low and the high nibbles of sixteen bytes.

@@ -157,7 +157,7 @@ bool Engine::fits(int64_t arena_bytes) const {
 
 void Engine::check_limit(const std::string& name, const Plan& plan) const {
   if (memory_bytes_ <= 0 || plan.total() <= memory_bytes_) return;
-  std::string terms = "weights " + bytes_text(plan.weights) + " mapped";
+  std::string terms = "weights " + bytes_text(plan.weights);
   const auto add = [&](const char* term, int64_t bytes) {
     if (bytes > 0) terms += std::string(", ") + term + " " + bytes_text(bytes);
   };

@@ -237,7 +237,9 @@ void ModelWeights::add(const ModelConfig& config, const TensorSource& tensor,
   if (*slot != nullptr) fail(name, "it is there twice");
   *slot =
       ops.upload_weight({data, tensor.dtype, tensor.rows, tensor.cols, tensor.interleaved_heads});
-  bytes_ += tensor.bytes;
+  // Pages that were only read to be copied need not stay in memory.
+  if ((*slot)->own_bytes != 0) file.leave(tensor.offset, tensor.bytes);
+  bytes_ += (*slot)->own_bytes != 0 ? (*slot)->own_bytes : tensor.bytes;
 }
 
 void ModelWeights::check_complete(const ModelConfig& config) const {

@@ -264,8 +264,8 @@ TEST_P(OpsBitwiseTest, EveryFormatIsExpandedToItsDefinition) {
                   inputs = 1280;  // a group of sixteen cut short; tiles of 448 and 384
     const StoredWeight w = random_weight(random, dtype, outputs, inputs);
     const std::unique_ptr<Weight> weight = w.upload(ops());
-    for (const auto& [first, count] :
-         std::vector<std::pair<int64_t, int64_t>>{{0, inputs}, {3, 1}, {700, 5}}) {
+    for (const auto& [first, count] : std::vector<std::pair<int64_t, int64_t>>{
+             {0, inputs}, {3, 1}, {40, 2}, {9, 3}, {1000, 4}, {700, 5}}) {
       Matrix y(count, outputs);
       ops::linear_forward(y.view(), View{}, unit_rows(first, count, inputs).view(), *weight, View{},
                           {}, machine);
