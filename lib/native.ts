@@ -77,6 +77,8 @@ export interface NativeTensor {
   interleavedHeads: number;
 }
 
+export type Compute = "float32" | "bf16";
+
 export interface NativeOpenOptions {
   backend: "cpu" | "reference";
   /** Instruction set of the CPU backend; the best of this machine when left out. */
@@ -84,11 +86,15 @@ export interface NativeOpenOptions {
   threads: number;
   /** No plan of this model may exceed it. */
   memoryBytes: number;
+  /** Arithmetic of products with frozen matrices. */
+  compute: Compute;
 }
 
 export interface NativeInfo {
   /** Instruction sets that this build and machine have, best first. */
   isas: ("avx512" | "avx2" | "generic")[];
+  /** Whether this machine has instructions for bfloat16 products; without them they have the same bits, no faster. */
+  bf16: boolean;
   /** Whether the addon was built with the CUDA backend. */
   cuda: boolean;
   compiler: string;
@@ -300,6 +306,8 @@ export interface NativeKernelSpec {
   headDim?: number;
   /** Of a LoRA term over all rows. */
   rank?: number;
+  /** Default float32. */
+  compute?: Compute;
   /** Attention: lengths of one tree's spans, the root first, the others hanging from it. */
   spans?: number[];
 }

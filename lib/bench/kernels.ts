@@ -76,8 +76,8 @@ const SAMPLE_SECONDS = 0.002;
  * @throws an Error with code ERR_INTERNAL where they disagree
  */
 export async function runKernel(task: KernelTask, peaks: Peaks, options: MeasureOptions): Promise<BenchResult> {
-  const { isa, threads } = options;
-  const kernel = native.createKernelBench({ ...task.spec, backend: isa, threads });
+  const { isa, compute, threads } = options;
+  const kernel = native.createKernelBench({ ...task.spec, backend: isa, compute, threads });
   const { error, tolerance } = kernel.verify();
   const times = Math.max(1, Math.ceil(SAMPLE_SECONDS / kernel.run(1)));
   const timing = await measure(
@@ -92,6 +92,7 @@ export async function runKernel(task: KernelTask, peaks: Peaks, options: Measure
     shape: task.shape,
     dtype: task.dtype,
     isa,
+    compute,
     threads,
     ...timing,
     error,

@@ -2,11 +2,12 @@
 import { Bench, type FnReturnedObject } from "tinybench";
 import { throwIfAborted } from "../engine/cancel.js";
 import type { Isa } from "../engine/device.js";
-import { native } from "../native.js";
+import { type Compute, native } from "../native.js";
 import type { BenchResult, Limit } from "./result.js";
 
 export interface MeasureOptions {
   isa: Isa;
+  compute: Compute;
   threads: number;
   /** Seconds that the samples of a task take together; at least LEAST_SAMPLES are taken. */
   time: number;

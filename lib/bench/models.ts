@@ -14,6 +14,8 @@ import { scoreFlops, trainFlops } from "./work.js";
 
 /** Rounding between the two backends, over a handful of tokens; a wrong layer is off by far more. */
 const SCORE_TOLERANCE = 1e-4;
+/** With bf16 a float32 rounding can push a number over the edge between two bfloat16 neighbours, 1/256 apart. */
+const BF16_TOLERANCE = 2e-2;
 /** The first step's loss is ln 2, whatever the pairs: the adapter still is its own reference. */
 const LOSS_TOLERANCE = 1e-6;
 
@@ -63,8 +65,8 @@ function scoreWorkloads({ files }: Model): ScoreWorkload[] {
 }
 
 /** Opens the model of the suites. */
-export function openBenchModel(name: string, { isa, threads }: MeasureOptions, memoryBytes?: number): Promise<Model> {
-  return openModel(name, { device: "cpu", isa, threads, ...(memoryBytes === undefined ? {} : { memoryBytes }) });
+export function openBenchModel(name: string, { isa, compute, threads }: MeasureOptions, memoryBytes?: number): Promise<Model> {
+  return openModel(name, { device: "cpu", isa, compute, threads, ...(memoryBytes === undefined ? {} : { memoryBytes }) });
 }
 
 /** What every row of a model says. */
@@ -73,6 +75,7 @@ function describe(model: Model) {
     model: model.name,
     dtype: model.files.tensors.find(({ role }) => role === "down_proj")?.dtype ?? null,
     isa: model.device.isa,
+    compute: model.device.compute,
     threads: model.device.threads,
   };
 }
@@ -103,7 +106,7 @@ export async function* runScore(model: Model, peaks: Peaks, options: MeasureOpti
       ...describe(model),
       ...timing,
       error,
-      tolerance: SCORE_TOLERANCE,
+      tolerance: scoreTolerance(options),
       tokens_per_second: tokensOf(trees) / timing.seconds,
       pairs_per_second: null,
       peak_memory_bytes: peakMemoryBytes(),
@@ -115,7 +118,7 @@ export async function* runScore(model: Model, peaks: Peaks, options: MeasureOpti
 async function scoreError(
   model: Model,
   { context_tokens, completions_tokens }: ScoreWorkload["requests"][number],
-  { threads }: MeasureOptions,
+  { compute, threads }: MeasureOptions,
 ): Promise<number> {
   const request = { id: "check", context_tokens, completions_tokens: [completions_tokens[0]!.slice(0, 8)] };
   const logprob = async (scorer: Model): Promise<number> => {
@@ -123,9 +126,13 @@ async function scoreError(
     for await (const result of scorer.score([request])) sum = result.logprob;
     return sum;
   };
-  await using reference = await openModel(model.name, { device: "reference", threads });
+  await using reference = await openModel(model.name, { device: "reference", compute, threads });
   const wanted = await logprob(reference);
-  return checked("score", Math.abs((await logprob(model)) / wanted - 1), SCORE_TOLERANCE);
+  return checked("score", Math.abs((await logprob(model)) / wanted - 1), scoreTolerance({ compute }));
+}
+
+function scoreTolerance({ compute }: Pick<MeasureOptions, "compute">): number {
+  return compute === "float32" ? SCORE_TOLERANCE : BF16_TOLERANCE;
 }
 
 function checked(what: string, error: number, tolerance: number): number {

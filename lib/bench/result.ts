@@ -1,4 +1,5 @@
 /** What a benchmark says: one row a task, and the machine they were measured on. */
+import type { Compute } from "../native.js";
 
 /** Parts of the benchmark, in the order in which they run: peak memory is the process's, so training comes first. */
 export const SUITES = ["train", "score", "kernels"] as const;
@@ -18,6 +19,8 @@ export interface BenchResult {
   /** Of the weights; null where there are none. */
   dtype: string | null;
   isa: string;
+  /** Arithmetic of products with stored matrices. The peak is of float32 in either case. */
+  compute: Compute;
   threads: number;
   /** Median of the samples. */
   seconds: number;

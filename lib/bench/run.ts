@@ -3,7 +3,7 @@
 import { throwIfAborted } from "../engine/cancel.js";
 import { checkThreads, chooseDevice, type Isa } from "../engine/device.js";
 import { UsageError } from "../errors.js";
-import { native } from "../native.js";
+import { type Compute, native } from "../native.js";
 import { kernelTasks, runKernel, taskName } from "./kernels.js";
 import { describeMachine } from "./machine.js";
 import { type MeasureOptions, Peaks } from "./measure.js";
@@ -17,6 +17,7 @@ export interface BenchOptions {
   /** Kernels in whose name this is found, of all there are; the default ones where it is left out. */
   only?: RegExp;
   isa?: Isa;
+  compute: Compute;
   threads?: number;
   memoryBytes?: number;
   /** Seconds a task. */
@@ -36,8 +37,8 @@ const SCORE_TASKS = 2;
 export async function runBench(options: BenchOptions): Promise<BenchReport> {
   const threads = checkThreads(options.threads);
   const info = native.info();
-  const isa = chooseDevice("cpu", options.isa, info).isa ?? info.isas[0]!;
-  const measuring: MeasureOptions = { isa, threads, time: options.time, signal: options.signal };
+  const isa = chooseDevice("cpu", options.isa, options.compute, info).isa ?? info.isas[0]!;
+  const measuring: MeasureOptions = { isa, compute: options.compute, threads, time: options.time, signal: options.signal };
   const peaks = new Peaks(isa, threads);
   const suites = SUITES.filter((suite) => options.suites.includes(suite));
   const kernels = suites.includes("kernels") ? await kernelTasks(options.only) : [];

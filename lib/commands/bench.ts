@@ -37,7 +37,7 @@ export const bench = defineCommand({
       describe: "for the samples of a task",
     },
   },
-  commonOptions: ["threads", "memory", "config", "quiet", "json-logs", "debug"],
+  commonOptions: ["compute", "threads", "memory", "config", "quiet", "json-logs", "debug"],
   examples: [
     "valora bench",
     'valora bench kernels --only "linear_forward 8B" --threads 1',
@@ -56,6 +56,7 @@ export const bench = defineCommand({
           suites: suites.length === 0 ? ["kernels"] : (suites as SuiteName[]),
           model: options.model,
           time: options.time,
+          compute: options.compute,
           signal: context.signal,
           ...(only === undefined ? {} : { only }),
           ...(options.isa === undefined ? {} : { isa: options.isa }),

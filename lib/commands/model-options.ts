@@ -1,7 +1,7 @@
 /** From options to an open model and its adapters, for the commands that run one. */
 import type { Adapter } from "../engine/adapter.js";
 import type { Model } from "../engine/model.js";
-import { UnsupportedError, UsageError } from "../errors.js";
+import { UsageError } from "../errors.js";
 import type { CommonValues } from "./command.js";
 import type { CommandContext } from "./context.js";
 
@@ -10,7 +10,6 @@ export async function openFromOptions(
   options: CommonValues & { model: string; "chat-template"?: string | undefined },
   context: CommandContext,
 ): Promise<Model> {
-  checkCompute(options.compute, options.device);
   const { openModel } = await import("../engine/open.js");
   const model = await openModel(options.model, {
     device: options.device,
@@ -68,9 +67,4 @@ export async function loadAdapters(
   const adapters: Record<string, Adapter | null> = {};
   for (const { name, dir } of choices) adapters[name] = dir === null ? null : await loadAdapter(model, dir, context);
   return adapters;
-}
-
-function checkCompute(compute: string, device: string): void {
-  if (compute !== "float32" && device === "reference")
-    throw new UnsupportedError(`--compute ${compute}: the reference device has float32 only`);
 }

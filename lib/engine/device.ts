@@ -1,7 +1,7 @@
 /** Which device a model runs on, and why: nothing falls back in silence (design promise 6). */
 import { availableParallelism } from "node:os";
 import { UnsupportedError, UsageError } from "../errors.js";
-import type { NativeInfo, NativeOpenOptions } from "../native.js";
+import type { Compute, NativeInfo, NativeOpenOptions } from "../native.js";
 
 export type DeviceChoice = "auto" | "cpu" | "cuda" | "reference";
 export type Isa = NonNullable<NativeOpenOptions["isa"]>;
@@ -9,6 +9,7 @@ export type Isa = NonNullable<NativeOpenOptions["isa"]>;
 export interface Device {
   kind: "cpu" | "reference";
   isa: string;
+  compute: Compute;
   threads: number;
   memoryBytes: number;
   /** One sentence: which device was taken and why. */
@@ -24,7 +25,25 @@ export interface ChosenDevice {
 /**
  * @throws UnsupportedError for a device or instruction set that this build or machine has not got
  */
-export function chooseDevice(choice: DeviceChoice, isa: Isa | undefined, info: NativeInfo): ChosenDevice {
+export function chooseDevice(
+  choice: DeviceChoice,
+  isa: Isa | undefined,
+  compute: Compute,
+  info: NativeInfo,
+): ChosenDevice {
+  if (compute !== "float32" && compute !== "bf16") {
+    throw new UsageError(`compute "${String(compute)}": choose float32 or bf16`);
+  }
+  const chosen = chooseBackend(choice, isa, info);
+  if (compute === "float32") return chosen;
+  const how =
+    chosen.backend === "cpu" && info.bf16 && (chosen.isa ?? info.isas[0]) === "avx512"
+      ? "bf16 by AVX512-BF16"
+      : "bf16 by float32 instructions, to the same bits and no faster than float32";
+  return { ...chosen, reason: `${chosen.reason}; ${how}` };
+}
+
+function chooseBackend(choice: DeviceChoice, isa: Isa | undefined, info: NativeInfo): ChosenDevice {
   const best = info.isas[0] ?? "generic";
   if (isa !== undefined && !info.isas.includes(isa)) {
     throw new UnsupportedError(`isa ${isa}: this machine has ${info.isas.join(", ")}; choose one of these or none`);

@@ -210,9 +210,9 @@ async function compare(
   };
   const base = await score(model, null);
   const adapted = await score(model, adapter);
-  const { kind, isa, threads, memoryBytes } = model.device;
+  const { kind, isa, compute, threads, memoryBytes } = model.device;
   const same = kind === "cpu" ? { isa: isa as "avx512" | "avx2" | "generic" } : {};
-  await using written = await openModel(folder, { device: kind, threads, memoryBytes, ...same });
+  await using written = await openModel(folder, { device: kind, compute, threads, memoryBytes, ...same });
   const merged = await score(written, null);
   const differences = adapted.map((logprob, index) => Math.abs(logprob - (merged[index] as number)));
   const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);

@@ -169,7 +169,7 @@ async function prepareRun(
         startAdapter,
         referenceAdapter: reference.hash,
         data: hashPairs(tokenized.pairs),
-        backend: model.device.kind,
+        backend: model.device.kind + (model.device.compute === "float32" ? "" : ` with ${model.device.compute}`),
       },
       folder,
     };

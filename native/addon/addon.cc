@@ -24,6 +24,7 @@ Napi::Value info(const Napi::CallbackInfo& info) {
   }
   Napi::Object object = Napi::Object::New(env);
   object.Set("isas", isas);
+  object.Set("bf16", cpu_has_bf16());
   object.Set("cuda", false);
 #if defined(__clang__)
   object.Set("compiler", "clang " __clang_version__);

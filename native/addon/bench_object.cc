@@ -42,6 +42,7 @@ bench::KernelSpec read_kernel_spec(const Value& value) {
   spec.kv_heads = read_size(value["kvHeads"]);
   spec.head_dim = read_size(value["headDim"]);
   spec.rank = read_size(value["rank"]);
+  if (!value["compute"].absent()) spec.compute = read_compute(value["compute"]);
   if (!value["spans"].absent()) {
     for (const Value& length : value["spans"].array()) {
       spec.spans.push_back(static_cast<int32_t>(length.integer(1, kLargestSize)));

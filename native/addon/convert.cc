@@ -136,6 +136,10 @@ std::vector<TensorSource> read_tensors(const Value& value) {
   return tensors;
 }
 
+Compute read_compute(const Value& value) {
+  return value.choice({"float32", "bf16"}) == 1 ? Compute::kBf16 : Compute::kFloat32;
+}
+
 ModelOptions read_open_options(const Value& value) {
   ModelOptions options;
   const bool reference = value["backend"].choice({"cpu", "reference"}) == 1;
@@ -151,6 +155,7 @@ ModelOptions read_open_options(const Value& value) {
   }
   options.threads = static_cast<int>(value["threads"].integer(1, kMaxThreads));
   options.memory_bytes = value["memoryBytes"].integer(1, kMaxSafeInteger);
+  options.compute = read_compute(value["compute"]);
   return options;
 }
 

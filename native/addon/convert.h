@@ -13,6 +13,7 @@ namespace valora::addon {
 
 ModelConfig read_config(const Value& value);
 std::vector<TensorSource> read_tensors(const Value& value);
+Compute read_compute(const Value& value);
 ModelOptions read_open_options(const Value& value);
 Dtype read_dtype(const Value& value);
 

@@ -43,7 +43,9 @@ class HeadForward : public Kernel {
     }
   }
 
-  ScratchSize scratch() const override { return head_forward_scratch(x_.view().rows); }
+  ScratchSize scratch() const override {
+    return head_forward_scratch(Compute::kFloat32, x_.view().rows, x_.view().cols);
+  }
 
  private:
   // The reference is also asked for the logit of the token found likeliest here: where two are
@@ -118,7 +120,7 @@ class Sample : public Kernel {
   }
 
   ScratchSize scratch() const override {
-    return sample_scratch(x_.view().rows, w_.weight().rows());
+    return sample_scratch(Compute::kFloat32, x_.view().rows, w_.weight().rows(), x_.view().cols);
   }
 
  private:

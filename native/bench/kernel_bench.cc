@@ -147,6 +147,7 @@ KernelBench::KernelBench(const KernelSpec& spec)
   context_.ops = spec.ops;
   context_.arena = arena_.get();
   context_.pool = pool_.get();
+  context_.compute = spec.compute;
 }
 
 KernelBench::~KernelBench() = default;

@@ -25,6 +25,7 @@ struct KernelSpec {
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
   int64_t rank = 0;  // of a LoRA term over all rows; 0 = none
+  Compute compute = Compute::kFloat32;
   // Attention: the lengths of one tree's spans, the root first, the others hanging from it.
   std::vector<int32_t> spans;
 };

@@ -34,7 +34,8 @@ class LinearForward : public Kernel {
         x_(random, spec.rows, spec.inputs),
         lora_(random, spec.rank, spec.inputs, spec.outputs),
         y_(spec.rows, spec.outputs),
-        t_(spec.rows, spec.rank) {
+        t_(spec.rows, spec.rank),
+        compute_(spec.compute) {
     flops =
         2.0 * spec.rows * (spec.inputs * spec.outputs + spec.rank * (spec.inputs + spec.outputs));
     bytes = w_.bytes() + x_.bytes() + y_.bytes() + lora_.bytes() + t_.bytes();
@@ -57,13 +58,16 @@ class LinearForward : public Kernel {
     }
   }
 
-  ScratchSize scratch() const override { return linear_scratch(); }
+  ScratchSize scratch() const override {
+    return linear_scratch(compute_, x_.view().rows, x_.view().cols);
+  }
 
  private:
   StoredWeight w_;
   Matrix x_;
   LoraTerm lora_;
   Matrix y_, t_;
+  Compute compute_;
 };
 
 // dx[N, I] = dy[N, O] W, with the low-rank term where there is one.
@@ -74,7 +78,8 @@ class LinearBackward : public Kernel {
         dy_(random, spec.rows, spec.outputs),
         lora_(random, spec.rank, spec.inputs, spec.outputs),
         dx_(spec.rows, spec.inputs),
-        dt_(spec.rows, spec.rank) {
+        dt_(spec.rows, spec.rank),
+        compute_(spec.compute) {
     flops =
         2.0 * spec.rows * (spec.inputs * spec.outputs + spec.rank * (spec.inputs + spec.outputs));
     bytes = w_.bytes() + dx_.bytes() + dy_.bytes() + lora_.bytes() + dt_.bytes();
@@ -98,13 +103,16 @@ class LinearBackward : public Kernel {
     }
   }
 
-  ScratchSize scratch() const override { return linear_scratch(); }
+  ScratchSize scratch() const override {
+    return linear_scratch(compute_, dy_.view().rows, dy_.view().cols);
+  }
 
  private:
   StoredWeight w_;
   Matrix dy_;
   LoraTerm lora_;
   Matrix dx_, dt_;
+  Compute compute_;
 };
 
 // da[R, I] += dt^T x and db[O, R] += scale dy^T t, for one tree of all rows.

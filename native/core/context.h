@@ -13,11 +13,16 @@ namespace valora {
 
 struct Ops;
 
+// The arithmetic of products with frozen matrices: float32, or both sides rounded to bfloat16
+// (core/bf16.h) and summed in float32. Low-rank terms, attention and norms are float32 in either.
+enum class Compute { kFloat32, kBf16 };
+
 struct Context {
   const Ops* ops = nullptr;
   Arena* arena = nullptr;
   ThreadPool* pool = nullptr;
   const std::atomic<bool>* cancel = nullptr;
+  Compute compute = Compute::kFloat32;
 
   int threads() const { return pool == nullptr ? 1 : pool->threads(); }
   void check_cancelled() const {

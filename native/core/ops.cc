@@ -232,8 +232,8 @@ void linear_forward(View y, View t, View x, const Weight& w, View bias, const Lo
   if (!bias.empty()) check.shape("bias", bias, 1, w.rows());
   check.lora(lora, t, "t", x.rows, w.cols(), w.rows());
   if (y.empty()) return;
-  context.ops->linear_forward(y, t, x, w, bias, lora, ScopedScratch(context, linear_scratch()),
-                              context);
+  const ScopedScratch scratch(context, linear_scratch(context.compute, x.rows, x.cols));
+  context.ops->linear_forward(y, t, x, w, bias, lora, scratch, context);
 }
 
 void linear_backward(View dx, View dt, View dy, const Weight& w, const LoraView& lora, Write write,
@@ -243,8 +243,8 @@ void linear_backward(View dx, View dt, View dy, const Weight& w, const LoraView&
   if (!dx.empty()) check.shape("dx", dx, dy.rows, w.cols());
   check.lora(lora, dt, "dt", dy.rows, w.cols(), w.rows());
   if (dy.empty() || (dx.empty() && lora.count == 0)) return;
-  context.ops->linear_backward(dx, dt, dy, w, lora, write, ScopedScratch(context, linear_scratch()),
-                               context);
+  const ScopedScratch scratch(context, linear_scratch(context.compute, dy.rows, dy.cols));
+  context.ops->linear_backward(dx, dt, dy, w, lora, write, scratch, context);
 }
 
 void lora_gradient(View da, View db, View dy, View x, View t, View dt, float scale,
@@ -343,8 +343,8 @@ void head_forward(const HeadResult& result, View expected, View x, const Weight&
   if (!expected.empty()) check.shape("expected", expected, x.rows, w.cols());
   check.targets(targets, target_count, x.rows, w.rows());
   if (x.empty()) return;
-  context.ops->head_forward(result, expected, x, w, targets, target_count,
-                            ScopedScratch(context, head_forward_scratch(x.rows)), context);
+  const ScopedScratch scratch(context, head_forward_scratch(context.compute, x.rows, x.cols));
+  context.ops->head_forward(result, expected, x, w, targets, target_count, scratch, context);
 }
 
 void head_backward(View dx, View expected, const Weight& w, const HeadTarget* targets,
@@ -365,8 +365,8 @@ void sample(int32_t* tokens, double* logprobs, View x, const Weight& w,
                    parameters.top_p <= 1,
                "temperature >= 0, top_k >= 0 and 0 < top_p <= 1");
   if (x.empty()) return;
-  context.ops->sample(tokens, logprobs, x, w, parameters, uniform,
-                      ScopedScratch(context, sample_scratch(x.rows, w.rows())), context);
+  const ScopedScratch scratch(context, sample_scratch(context.compute, x.rows, w.rows(), x.cols));
+  context.ops->sample(tokens, logprobs, x, w, parameters, uniform, scratch, context);
 }
 
 void add(View y, View x, const Context& context) {

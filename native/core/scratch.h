@@ -35,9 +35,18 @@ inline constexpr int64_t kStripFloats = 16 * (kTileDepth + 16) + 512;
 inline constexpr int64_t kProductBytes =
     (kTileDepth * kTileCols + kTileRows * kTileCols + kStripFloats) * 4;
 
-// linear_forward, linear_backward: also a block of low-rank terms.
+// `rows` rows of `cols` numbers as pairs of bfloat16, which Compute::kBf16 rounds once for all
+// tiles.
+inline int64_t pairs_bytes(Compute compute, int64_t rows, int64_t cols) {
+  return compute == Compute::kBf16 ? rows * round_up(cols, 2 * kLanes) * 2 : 0;
+}
+
+// linear_forward, linear_backward of `rows` rows of `cols` inputs or outputs: also a block of
+// low-rank terms.
 inline constexpr int64_t kLowRows = 48;
-inline ScratchSize linear_scratch() { return {kProductBytes + kLowRows * kTileCols * 4, 0}; }
+inline ScratchSize linear_scratch(Compute compute, int64_t rows, int64_t cols) {
+  return {kProductBytes + kLowRows * kTileCols * 4, pairs_bytes(compute, rows, cols)};
+}
 
 // lora_gradient keeps its sums in registers.
 inline ScratchSize lora_gradient_scratch() { return {0, 0}; }
@@ -77,16 +86,20 @@ inline ScratchSize attention_backward_scratch(const AttentionShape& shape) {
 }
 
 // head_forward. Per worker: what a product takes. Shared: the logits of one chunk, [rows,
-// kHeadChunk], and 64 bytes a row for its running maximum, sum, arg max and rescaling factor.
-inline ScratchSize head_forward_scratch(int64_t rows) {
-  return {kProductBytes, rows * (kHeadChunk * 4 + 64)};
+// kHeadChunk], 64 bytes a row for its running maximum, sum, arg max and rescaling factor, and the
+// pairs of the rows and of a chunk's weights.
+inline ScratchSize head_forward_scratch(Compute compute, int64_t rows, int64_t channels) {
+  return {kProductBytes, rows * (kHeadChunk * 4 + 64) + pairs_bytes(compute, rows, channels) +
+                             pairs_bytes(compute, rows, kHeadChunk)};
 }
 
 // sample. Per worker: what a product takes, and 16 bytes a vocabulary entry to rank the candidates
-// of one row in. Shared: the logits, [rows, V] with rows padded to whole chunks of the head.
-inline ScratchSize sample_scratch(int64_t rows, int64_t vocabulary) {
+// of one row in. Shared: the logits, [rows, V] with rows padded to whole chunks of the head, and
+// the pairs of the rows.
+inline ScratchSize sample_scratch(Compute compute, int64_t rows, int64_t vocabulary,
+                                  int64_t channels) {
   const int64_t padded = round_up(vocabulary, kHeadChunk);
-  return {kProductBytes + padded * 16, rows * padded * 4};
+  return {kProductBytes + padded * 16, rows * padded * 4 + pairs_bytes(compute, rows, channels)};
 }
 
 }  // namespace valora

@@ -51,4 +51,12 @@ const Ops& best_cpu_ops() {
   return generic::table();
 }
 
+bool cpu_has_bf16() {
+#if defined(__x86_64__)
+  return has_avx512() && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
 }  // namespace valora

@@ -10,7 +10,9 @@
 #include "core/ops.h"
 #include "core/scratch.h"
 #include "cpu/expand.h"
+#include "cpu/gemm_bf16.h"
 #include "cpu/panels.h"
+#include "cpu/rows.h"
 #include "cpu/simd.h"
 
 namespace valora::VALORA_ISA {
@@ -41,6 +43,22 @@ struct RightSide {
   bool transposed = false;
   int64_t begin = 0;
 };
+
+// The left-hand side: rows of float32, and for Compute::kBf16 the same rounded.
+struct LeftSide {
+  View rows;
+  const uint32_t* pairs = nullptr;  // rows of pairs_of(rows.cols), or null
+};
+
+// The left-hand side of a product with a frozen matrix; `memory` has room for pairs_bytes().
+static inline LeftSide left_side(View rows, uint8_t* memory, const Context& context) {
+  if (context.compute != Compute::kBf16) return {rows};
+  uint32_t* pairs = reinterpret_cast<uint32_t*>(memory);
+  const int64_t stride = pairs_of(rows.cols);
+  for_rows(context, rows.rows, rows.cols,
+           [&](int64_t n) { round_row(rows.row(n), rows.cols, pairs + n * stride); });
+  return {rows, pairs};
+}
 
 VALORA_INLINE RightSide transposed_weight(const Weight& w, int64_t begin = 0) {
   return {static_cast<const PanelWeight*>(&w), View{}, true, begin};
@@ -317,12 +335,13 @@ VALORA_INLINE int64_t depth_of_tiles(const RightSide& b, int64_t depth, int64_t 
 // order, on any worker. Where `out`, [N, cols] or empty, has whole vectors of columns, the sums are
 // made there: what it held is lost before finish() is called.
 template <typename Finish>
-static void product(View out, View a, const RightSide& b, int64_t cols, const Scratch& scratch,
-                    const Context& context, const Finish& finish) {
+static void product(View out, const LeftSide& left, const RightSide& b, int64_t cols,
+                    const Scratch& scratch, const Context& context, const Finish& finish) {
+  const View a = left.rows;
   if (a.rows == 0) return;
   const int64_t depth = a.cols;
-  const bool few =
-      a.rows <= kFewRows && b.transposed && b.weight != nullptr && b.weight->has_panels();
+  const bool few = left.pairs == nullptr && a.rows <= kFewRows && b.transposed &&
+                   b.weight != nullptr && b.weight->has_panels();
   const int64_t tile_depth = depth_of_tiles(b, depth, a.rows);
   int64_t row_blocks = (a.rows + kTileRows - 1) / kTileRows;
   const int64_t width = tile_cols(cols, row_blocks, context.threads());
@@ -350,7 +369,15 @@ static void product(View out, View a, const RightSide& b, int64_t cols, const Sc
     for (int64_t k = 0; k < depth; k += tile_depth) {
       const int64_t part = min_of(tile_depth, depth - k);
       pack_tile(b, k, part, col, count, work.tile, work.strip);
-      multiply_tile(a.row(row) + k, a.stride, rows, work.tile, part, count, sums, stride, k == 0);
+      if (left.pairs == nullptr) {
+        multiply_tile(a.row(row) + k, a.stride, rows, work.tile, part, count, sums, stride, k == 0);
+        continue;
+      }
+      const int64_t panel = padded(part, kVector) * kPanel;
+      const int64_t pair_stride = pairs_of(depth);
+      const uint32_t* tile = round_tile(work.tile, (count + kPanel - 1) / kPanel, panel, part);
+      multiply_pairs_tile(left.pairs + row * pair_stride + k / 2, pair_stride, rows, tile, panel,
+                          (part + 1) / 2, count, sums, stride, k == 0);
     }
     finish(Finished{row, rows, col, count, sums, stride, in_place, work});
   });

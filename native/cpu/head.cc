@@ -68,13 +68,16 @@ void head_forward(const HeadResult& result, View expected, View x, const Weight&
   Running* running = reinterpret_cast<Running*>(scratch.shared);
   const View logits = {reinterpret_cast<float*>(scratch.shared + x.rows * 64), x.rows, kHeadChunk,
                        kHeadChunk, Space::kHost};
+  uint8_t* after = scratch.shared + x.rows * (64 + kHeadChunk * 4);
+  const LeftSide left = left_side(x, after, context);
+  after += pairs_bytes(context.compute, x.rows, x.cols);
   for (int64_t n = 0; n < x.rows; ++n) running[n] = nothing_yet();
   const int64_t row_tasks = (x.rows + kRowsPerTask - 1) / kRowsPerTask;
   const bool keep = !expected.empty();
 
   for (int64_t begin = 0; begin < vocabulary; begin += kHeadChunk) {
     const int64_t count = min_of(kHeadChunk, vocabulary - begin);
-    product(logits, x, transposed_weight(w, begin), count, scratch, context,
+    product(logits, left, transposed_weight(w, begin), count, scratch, context,
             [&](const Finished& part) { part.place(logits); });
     for (int64_t t = 0; t < target_count; ++t) {
       const int64_t place = targets[t].token - begin;
@@ -88,8 +91,8 @@ void head_forward(const HeadResult& result, View expected, View x, const Weight&
     });
     if (!keep) continue;
     const View weights = {logits.data, x.rows, count, kHeadChunk, Space::kHost};
-    product(View{}, weights, direct_weight(w, begin), w.cols(), scratch, context,
-            [&](const Finished& part) {
+    product(View{}, left_side(weights, after, context), direct_weight(w, begin), w.cols(), scratch,
+            context, [&](const Finished& part) {
               for (int64_t n = 0; n < part.rows; ++n) {
                 float* out = expected.row(part.row + n) + part.col;
                 const F16 rescale = broadcast(running[part.row + n].rescale);
@@ -148,7 +151,9 @@ void sample(int32_t* tokens, double* logprobs, View x, const Weight& w,
   const int64_t vocabulary = w.rows();
   const View logits = {reinterpret_cast<float*>(scratch.shared), x.rows, vocabulary,
                        padded(vocabulary, kHeadChunk), Space::kHost};
-  product(logits, x, transposed_weight(w), vocabulary, scratch, context,
+  const LeftSide left =
+      left_side(x, scratch.shared + x.rows * padded(vocabulary, kHeadChunk) * 4, context);
+  product(logits, left, transposed_weight(w), vocabulary, scratch, context,
           [&](const Finished& part) { part.place(logits); });
   parallel_for(context, x.rows, [&](int64_t n, int worker) {
     Running row = nothing_yet();

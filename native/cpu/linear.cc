@@ -21,7 +21,7 @@ void project_down(View low, View x, const LoraView& lora, const Scratch& scratch
   for (int64_t g = 0; g < lora.count; ++g) {
     const LoraRows& group = lora.groups[g];
     const View out = low.slice_rows(group.begin, group.count);
-    product(View{}, x.slice_rows(group.begin, group.count), right(group), group.a.rows, scratch,
+    product(View{}, {x.slice_rows(group.begin, group.count)}, right(group), group.a.rows, scratch,
             context, [&](const Finished& part) {
               for (int64_t n = 0; n < part.rows; ++n) {
                 const float* sums = part.at(n);
@@ -73,7 +73,8 @@ void linear_forward(View y, View t, View x, const Weight& w, View bias, const Lo
   project_down(
       t, x, lora, scratch, context, [](const LoraRows& group) { return transposed_view(group.a); },
       false);
-  product(y, x, transposed_weight(w), w.rows(), scratch, context, [&](const Finished& part) {
+  const LeftSide left = left_side(x, scratch.shared, context);
+  product(y, left, transposed_weight(w), w.rows(), scratch, context, [&](const Finished& part) {
     if (!bias.empty()) {
       for (int64_t n = 0; n < part.rows; ++n) {
         float* sums = part.at(n);
@@ -96,7 +97,8 @@ void linear_backward(View dx, View dt, View dy, const Weight& w, const LoraView&
       true);
   if (dx.empty()) return;
   const View out = write == Write::kOverwrite ? dx : View{};
-  product(out, dy, direct_weight(w), w.cols(), scratch, context, [&](const Finished& part) {
+  const LeftSide left = left_side(dy, scratch.shared, context);
+  product(out, left, direct_weight(w), w.cols(), scratch, context, [&](const Finished& part) {
     add_low_rank(
         part, dt, lora, [](const LoraRows& group) { return direct_view(group.a); }, false);
     if (write == Write::kOverwrite) return part.place(dx);

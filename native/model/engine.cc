@@ -43,6 +43,7 @@ Engine::Engine(ModelConfig config, const std::vector<TensorSource>& tensors,
     : config_(checked(config)),
       ops_(checked(options.ops)),
       memory_bytes_(options.memory_bytes),
+      compute_(options.compute),
       weights_(config_, tensors, ops_),
       pool_(options.threads) {
   check_limit("the model", memory_now());
@@ -99,14 +100,14 @@ FindAdapter Engine::finder() const {
 
 int64_t Engine::count(const std::function<void(const Context&)>& body) const {
   Arena counting;
-  body({&counting_ops(), &counting, const_cast<ThreadPool*>(&pool_), nullptr});
+  body({&counting_ops(), &counting, const_cast<ThreadPool*>(&pool_), nullptr, compute_});
   return static_cast<int64_t>(counting.peak());
 }
 
 void Engine::run(const Job& job, CancelFlag cancel) {
   Arena& arena = reserve(job, count(job.body));
   arena.reset_peak();
-  job.body({&ops_, &arena, &pool_, cancel});
+  job.body({&ops_, &arena, &pool_, cancel, compute_});
 }
 
 Arena& Engine::reserve(const Job& job, int64_t bytes) {

@@ -63,7 +63,7 @@ class Engine {
     return {config_, weights_, rope_.rows(config_, positions)};
   }
   // A context without an arena or cancellation, for operations on whole buffers.
-  Context context() { return {&ops_, nullptr, &pool_, nullptr}; }
+  Context context() { return {&ops_, nullptr, &pool_, nullptr, compute_}; }
 
  private:
   friend class OptimiserBytes;
@@ -77,6 +77,7 @@ class Engine {
   const ModelConfig config_;
   const Ops& ops_;
   const int64_t memory_bytes_;
+  Compute compute_;
   const ModelWeights weights_;
   ThreadPool pool_;
   RopeTable rope_;

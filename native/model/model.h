@@ -46,6 +46,7 @@ struct ModelOptions {
   const Ops* ops = nullptr;
   int threads = 1;
   int64_t memory_bytes = 0;
+  Compute compute = Compute::kFloat32;
 };
 
 // One matrix's low-rank pair. a [R, I], b [O, R], row-major.

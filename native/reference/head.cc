@@ -69,7 +69,7 @@ void head_forward(const HeadResult& result, View expected, View x, const Weight&
     const int64_t rows = std::min(kRowBlock, x.rows - row_begin);
     std::vector<Running> running(rows);
     std::vector<double> sums(expected.empty() ? 0 : rows * channels, 0.0);
-    WeightBlock block(w);
+    WeightBlock block(w, context.compute);
     for (int64_t begin = 0; begin < vocabulary; begin += kOutputBlock) {
       const int64_t count = std::min(kOutputBlock, vocabulary - begin);
       block.load(begin, count);
@@ -111,10 +111,11 @@ void head_forward(const HeadResult& result, View expected, View x, const Weight&
 
   parallel_for(context, target_count, [&](int64_t target, int) {
     std::vector<float> weight_row(channels);
-    read_row(w, targets[target].token, weight_row.data());
+    read_row(w, context.compute, targets[target].token, weight_row.data());
     const float* input = x.row(targets[target].row);
     double sum = 0;
-    for (int64_t c = 0; c < channels; ++c) sum += double{input[c]} * weight_row[c];
+    for (int64_t c = 0; c < channels; ++c)
+      sum += double{factor(context.compute, input[c])} * weight_row[c];
     result.target_logit[target] = static_cast<float>(sum);
   });
 }
@@ -125,7 +126,7 @@ void head_backward(View dx, View expected, const Weight& w, const HeadTarget* ta
   std::vector<float> weight_row(dx.cols);
   for (int64_t target = 0; target < target_count; ++target) {
     const int64_t n = targets[target].row;
-    read_row(w, targets[target].token, weight_row.data());
+    read_row(w, Compute::kFloat32, targets[target].token, weight_row.data());
     for (int64_t c = 0; c < dx.cols; ++c) {
       sums[n * dx.cols + c] += coefficients[target] * (double{weight_row[c]} - expected.row(n)[c]);
     }
@@ -146,7 +147,7 @@ void sample(int32_t* tokens, double* logprobs, View x, const Weight& w,
   parallel_for(context, blocks, [&](int64_t index, int) {
     const int64_t begin = index * kOutputBlock;
     const int64_t count = std::min(kOutputBlock, vocabulary - begin);
-    WeightBlock block(w);
+    WeightBlock block(w, context.compute);
     block.load(begin, count);
     for (int64_t n = 0; n < x.rows; ++n) {
       double sums[kOutputBlock];

@@ -26,7 +26,7 @@ void linear_forward(View y, View t, View x, const Weight& w, View bias, const Lo
   parallel_for(context, blocks, [&](int64_t index, int) {
     const int64_t begin = index * kOutputBlock;
     const int64_t count = std::min(kOutputBlock, outputs - begin);
-    WeightBlock block(w);
+    WeightBlock block(w, context.compute);
     block.load(begin, count);
     for (int64_t n = 0; n < x.rows; ++n) {
       double sums[kOutputBlock];
@@ -84,8 +84,10 @@ void linear_backward(View dx, View dt, View dy, const Weight& w, const LoraView&
       for (int64_t c = 0; c < inputs; ++c) sums[i * inputs + c] += factor * values[c];
     };
     for (int64_t o = 0; o < w.rows(); ++o) {
-      read_row(w, o, row.data());
-      for (int64_t i = 0; i < count; ++i) add_row(i, dy.row(begin + i)[o], row.data());
+      read_row(w, context.compute, o, row.data());
+      for (int64_t i = 0; i < count; ++i) {
+        add_row(i, factor(context.compute, dy.row(begin + i)[o]), row.data());
+      }
     }
     for (int64_t g = 0; g < lora.count; ++g) {
       const LoraRows& group = lora.groups[g];

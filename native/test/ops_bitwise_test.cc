@@ -41,15 +41,18 @@ class Outcome {
   std::vector<uint8_t> bytes_;
 };
 
+constexpr Compute kComputes[] = {Compute::kFloat32, Compute::kBf16};
+std::string name_of(Compute compute) { return compute == Compute::kBf16 ? " in bf16" : ""; }
+
 struct Scenario {
   std::string name;
   std::function<Outcome(const Ops&, int threads)> run;
 };
 
-Outcome run_linear(const Ops& ops, int threads, Dtype dtype, int64_t rows, int64_t outputs,
-                   int64_t inputs) {
+Outcome run_linear(const Ops& ops, int threads, Compute compute, Dtype dtype, int64_t rows,
+                   int64_t outputs, int64_t inputs) {
   Random random(41);
-  const Machine machine(ops, threads);
+  const Machine machine(ops, threads, compute);
   const StoredWeight w = random_weight(random, dtype, outputs, inputs);
   const std::unique_ptr<Weight> weight = w.upload(ops);
   Adapters adapters;
@@ -87,9 +90,9 @@ Outcome run_attention(const Ops& ops, int threads, const AttentionShape& shape) 
   return outcome;
 }
 
-Outcome run_head(const Ops& ops, int threads, int64_t rows, int64_t vocabulary) {
+Outcome run_head(const Ops& ops, int threads, Compute compute, int64_t rows, int64_t vocabulary) {
   Random random(43);
-  const Machine machine(ops, threads);
+  const Machine machine(ops, threads, compute);
   const int64_t channels = 96;
   const StoredWeight w = random_weight(random, Dtype::kQ8_0, vocabulary, channels);
   const std::unique_ptr<Weight> weight = w.upload(ops);
@@ -167,25 +170,32 @@ std::vector<Scenario> scenarios() {
     const int64_t inputs =
         dtype_info(dtype).block_size == 1 ? 131 : 3 * dtype_info(dtype).block_size;
     for (const int64_t rows : {1, 21}) {
-      list.push_back({std::string("linear ") + dtype_info(dtype).name + " " + std::to_string(rows),
-                      [=](const Ops& ops, int threads) {
-                        return run_linear(ops, threads, dtype, rows, 149, inputs);
-                      }});
+      for (const Compute compute : kComputes) {
+        list.push_back({std::string("linear ") + dtype_info(dtype).name + " " +
+                            std::to_string(rows) + name_of(compute),
+                        [=](const Ops& ops, int threads) {
+                          return run_linear(ops, threads, compute, dtype, rows, 149, inputs);
+                        }});
+      }
     }
   }
-  list.push_back({"linear past every tile", [](const Ops& ops, int threads) {
-                    return run_linear(ops, threads, Dtype::kF32, 67, 515, 1030);
-                  }});
+  for (const Compute compute : kComputes) {
+    list.push_back({"linear past every tile" + name_of(compute), [=](const Ops& ops, int threads) {
+                      return run_linear(ops, threads, compute, Dtype::kF32, 67, 515, 1030);
+                    }});
+    list.push_back({"head" + name_of(compute), [=](const Ops& ops, int threads) {
+                      return run_head(ops, threads, compute, 1, 1537);
+                    }});
+    list.push_back({"head rows" + name_of(compute), [=](const Ops& ops, int threads) {
+                      return run_head(ops, threads, compute, 45, 700);
+                    }});
+  }
   for (const AttentionShape& shape : {attention_shape(6, 2, 64), attention_shape(4, 4, 24),
                                       attention_shape(5, 1, 10), attention_shape(2, 1, 128)}) {
     list.push_back(
         {"attention of width " + std::to_string(shape.head_dim),
          [=](const Ops& ops, int threads) { return run_attention(ops, threads, shape); }});
   }
-  list.push_back(
-      {"head", [](const Ops& ops, int threads) { return run_head(ops, threads, 1, 1537); }});
-  list.push_back(
-      {"head rows", [](const Ops& ops, int threads) { return run_head(ops, threads, 45, 700); }});
   list.push_back({"rows", run_rows});
   return list;
 }
@@ -213,8 +223,13 @@ TEST_P(OpsBitwiseTest, ThreadsDoNotMatter) {
 
 TEST_P(OpsBitwiseTest, ARowOfALinearDoesNotDependOnItsBatch) {
   Random random(45);
-  const Machine machine(ops(), 2);
-  for (const Dtype dtype : {Dtype::kF32, Dtype::kQ4_1}) {
+  for (const auto& [dtype, compute] :
+       std::vector<std::pair<Dtype, Compute>>{{Dtype::kF32, Compute::kFloat32},
+                                              {Dtype::kQ4_1, Compute::kFloat32},
+                                              {Dtype::kF32, Compute::kBf16},
+                                              {Dtype::kQ4_1, Compute::kBf16}}) {
+    SCOPED_TRACE(dtype_info(dtype).name + name_of(compute));
+    const Machine machine(ops(), 2, compute);
     const int64_t rows = 130, outputs = 271, inputs = dtype == Dtype::kF32 ? 1027 : 1056;
     const StoredWeight w = random_weight(random, dtype, outputs, inputs);
     const std::unique_ptr<Weight> weight = w.upload(ops());

@@ -88,6 +88,7 @@ describe("an argument of the wrong type or range", () => {
   refuses("options.isa", () => open({}, TENSORS, { backend: "cpu", isa: "sse" }));
   refuses("options.threads", () => open({}, TENSORS, { threads: 0 }));
   refuses("options.memoryBytes", () => open({}, TENSORS, { memoryBytes: -1 }));
+  refuses("options.compute", () => open({}, TENSORS, { compute: "int4" }));
   refuses("dtype", () => addon.dequantize!("F64", new Uint8Array(8), 1));
   refuses("bytes", () => addon.dequantize!("F32", [0, 0, 0, 0], 1));
   refuses("bytes", () => addon.dequantize!("F32", new Int8Array(4), 1));

@@ -53,21 +53,29 @@ describe("freeMemoryBytes", () => {
 
 describe("chooseDevice", () => {
   // Seen failing: with "cuda" mapped to the CPU backend the second test goes red.
-  const info: NativeInfo = { isas: ["avx2", "generic"], cuda: false, compiler: "", build: "release" };
+  const info: NativeInfo = { isas: ["avx2", "generic"], bf16: false, cuda: false, compiler: "", build: "release" };
 
   it("says which device auto took, and why", () => {
-    const { backend, reason } = chooseDevice("auto", undefined, info);
+    const { backend, reason } = chooseDevice("auto", undefined, "float32", info);
     assert.equal(backend, "cpu");
     assert.match(reason, /cpu \(avx2\): this build has no CUDA backend/);
   });
 
+  it("says how bf16 is computed, and refuses arithmetic that there is not", () => {
+    assert.match(chooseDevice("auto", undefined, "bf16", info).reason, /bf16 by float32 instructions, to the same bits/);
+    const able: NativeInfo = { ...info, isas: ["avx512", "avx2", "generic"], bf16: true };
+    assert.match(chooseDevice("auto", undefined, "bf16", able).reason, /bf16 by AVX512-BF16/);
+    assert.match(chooseDevice("cpu", "avx2", "bf16", able).reason, /no faster than float32/);
+    assert.throws(() => chooseDevice("cpu", undefined, "int4" as "bf16", able), { name: "UsageError", message: /int4/ });
+  });
+
   it("refuses a device or instruction set that is not there, instead of falling back", () => {
-    assert.throws(() => chooseDevice("cuda", undefined, info), {
+    assert.throws(() => chooseDevice("cuda", undefined, "float32", info), {
       name: "UnsupportedError",
       message: /no CUDA backend/,
     });
-    assert.throws(() => chooseDevice("cpu", "avx512", info), { name: "UnsupportedError", message: /avx2, generic/ });
-    assert.throws(() => chooseDevice("gpu" as "cpu", undefined, info), { name: "UsageError" });
+    assert.throws(() => chooseDevice("cpu", "avx512", "float32", info), { name: "UnsupportedError", message: /avx2, generic/ });
+    assert.throws(() => chooseDevice("gpu" as "cpu", undefined, "float32", info), { name: "UsageError" });
   });
 
   it("takes every core where no number of threads is given", () => {

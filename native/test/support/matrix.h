@@ -160,13 +160,15 @@ inline std::string backend_name(const testing::TestParamInfo<const Ops*>& info) 
 // A context with its arena and threads. The arena starts full of NaN: scratch is not cleared.
 class Machine {
  public:
-  explicit Machine(const Ops& ops, int threads = 1) : arena_(kArenaBytes) {
+  explicit Machine(const Ops& ops, int threads = 1, Compute compute = Compute::kFloat32)
+      : arena_(kArenaBytes) {
     std::memset(arena_.allocate(kArenaBytes), 0xff, kArenaBytes);
     arena_.release(0);
     if (threads > 1) pool_ = std::make_unique<ThreadPool>(threads);
     context_.ops = &ops;
     context_.arena = &arena_;
     context_.pool = pool_.get();
+    context_.compute = compute;
   }
   operator const Context&() const { return context_; }
   Context& context() { return context_; }
