@@ -76,8 +76,8 @@ VALORA_INLINE void transpose_bytes(const uint8_t* const rows[16], int64_t offset
   Bytes16 a[16], b[16];
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) a[i] = load_bytes(rows[i] + offset);
-  // Interleaving the first half with the second rotates the eight bits of (row, column) by one:
-  // four times exchanges the two.
+    // Interleaving the first half with the second rotates the eight bits of (row, column) by one:
+    // four times exchanges the two.
 #pragma GCC unroll 4
   for (int round = 0; round < 4; ++round) {
 #pragma GCC unroll 8

@@ -84,8 +84,8 @@ VALORA_INLINE F16 fma(F16 a, F16 b, F16 c) {
 }
 // a > b ? a : b. (vmaxq_f32 would answer NaN where either is, and take 0 for larger than -0.)
 VALORA_INLINE F16 max(F16 a, F16 b) {
-  return each_quad(
-      a, b, [](float32x4_t x, float32x4_t y) { return vbslq_f32(vcgtq_f32(x, y), x, y); });
+  return each_quad(a, b,
+                   [](float32x4_t x, float32x4_t y) { return vbslq_f32(vcgtq_f32(x, y), x, y); });
 }
 // a < b ? yes : no, and: x is NaN ? yes : no.
 VALORA_INLINE F16 select_less(F16 a, F16 b, F16 yes, F16 no) {
@@ -127,8 +127,8 @@ VALORA_INLINE uint16x8_t eight_halves(const uint8_t* p) {
 VALORA_INLINE F16 from_f16(const uint8_t* p) {
   const float16x8_t low = vreinterpretq_f16_u16(eight_halves(p));
   const float16x8_t high = vreinterpretq_f16_u16(eight_halves(p + 16));
-  return {vcvt_f32_f16(vget_low_f16(low)), vcvt_high_f32_f16(low),
-          vcvt_f32_f16(vget_low_f16(high)), vcvt_high_f32_f16(high)};
+  return {vcvt_f32_f16(vget_low_f16(low)), vcvt_high_f32_f16(low), vcvt_f32_f16(vget_low_f16(high)),
+          vcvt_high_f32_f16(high)};
 }
 VALORA_INLINE F16 from_bf16(const uint8_t* p) {
   const uint16x8_t low = eight_halves(p);
