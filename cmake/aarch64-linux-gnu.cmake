@@ -1,5 +1,5 @@
 # Compiles for 64-bit ARM with Debian's cross compiler (g++-aarch64-linux-gnu), and runs tests under
-# qemu's user mode (qemu-user). The emulated core knows Armv8.0 alone: whatever needs a later extension
+# qemu (qemu-user). The emulated core knows Armv8.0 alone: whatever needs a later extension
 # ends in an illegal instruction.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)

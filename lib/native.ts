@@ -77,10 +77,13 @@ export interface NativeTensor {
   interleavedHeads: number;
 }
 
+/** Instruction sets that the CPU backend is compiled for: x86-64, AArch64, any. */
+export type Isa = "avx512" | "avx2" | "neon" | "generic";
+
 export interface NativeOpenOptions {
   backend: "cpu" | "reference";
   /** Instruction set of the CPU backend; the best of this machine when left out. */
-  isa?: "avx512" | "avx2" | "generic";
+  isa?: Isa;
   threads: number;
   /** No plan of this model may exceed it. */
   memoryBytes: number;
@@ -88,7 +91,7 @@ export interface NativeOpenOptions {
 
 export interface NativeInfo {
   /** Instruction sets that this build and machine have, best first. */
-  isas: ("avx512" | "avx2" | "generic")[];
+  isas: Isa[];
   /** Whether the addon was built with the CUDA backend. */
   cuda: boolean;
   compiler: string;
@@ -287,7 +290,7 @@ export type KernelOp =
 /** One operation at one shape (native/bench/kernel_bench.h); sizes that it has no use for are left out. */
 export interface NativeKernelSpec {
   op: KernelOp;
-  backend: "avx512" | "avx2" | "generic" | "reference";
+  backend: Isa | "reference";
   threads: number;
   /** Of the stored matrix; default F32. */
   dtype?: Dtype;
@@ -325,7 +328,7 @@ export interface NativeAddon {
   /** Throws ERR_INVALID_ARGUMENT for an operation or sizes that there cannot be. */
   createKernelBench(spec: NativeKernelSpec): NativeKernelBench;
   /** Floating-point operations a second in chains of multiply-adds, on the calling thread and others: 50 ms. */
-  measurePeak(isa: "avx512" | "avx2" | "generic", threads: number): number;
+  measurePeak(isa: Isa, threads: number): number;
   /** Bytes a second read from memory, likewise; takes half a gigabyte meanwhile. */
   measureBandwidth(threads: number): number;
 }

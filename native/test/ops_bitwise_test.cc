@@ -176,6 +176,9 @@ TEST(OpsBitwise, AProductIsOneAscendingChain) {
             inputs, [&](int64_t k) { return x.at(n, k); },
             [&](int64_t k) { return w.values.at(o, k); });
         wrong += y.at(n, o) != sum + bias.at(0, o);
+        const float term = chain(
+            rank, [&](int64_t r) { return t.at(n, r); }, [&](int64_t r) { return b.at(o, r); });
+        wrong += y_lora.at(n, o) != std::fmaf(group.scale, term, sum);
       }
       for (int64_t r = 0; r < rank; ++r) {
         wrong += t.at(n, r) != chain(
@@ -191,6 +194,9 @@ TEST(OpsBitwise, AProductIsOneAscendingChain) {
             [&](int64_t k) { return w.values.at(k, i); });
         wrong += dx.at(n, i) != sum;
         wrong += dx_added.at(n, i) != before.at(n, i) + sum;
+        const float term = chain(
+            rank, [&](int64_t r) { return dt.at(n, r); }, [&](int64_t r) { return a.at(r, i); });
+        wrong += dx_lora.at(n, i) != sum + term;
       }
     }
     EXPECT_EQ(wrong, 0);

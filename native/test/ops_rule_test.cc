@@ -3,8 +3,8 @@
 // that never meet on one machine - AVX-512 and NEON - agree with each other by agreeing with it.
 // (Products are in ops_bitwise_test.cc, formats of stored numbers in it and dequantize_test.cc.)
 //
-// Seen failing: a product and a sum in place of NEON's fma; NEON's transpose with two columns
-// exchanged; vmaxq for max (the sign of a zero, NaN); lanes folded 1, 2, 4, 8.
+// Seen failing: a product and a sum in place of NEON's fma, in one of its four registers; NEON's
+// transpose with two columns exchanged; on all sets at once, lanes folded 1, 2, 4, 8.
 #include <gtest/gtest.h>
 
 #include <cmath>
