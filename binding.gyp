@@ -42,7 +42,8 @@
       "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_CPP_EXCEPTIONS", "VALORA_BUILD=\"release\""],
       "dependencies": ["valora_cpu_generic"],
       "conditions": [
-        ["target_arch=='x64'", {"dependencies": ["valora_cpu_avx2", "valora_cpu_avx512"]}]
+        ["target_arch=='x64'", {"dependencies": ["valora_cpu_avx2", "valora_cpu_avx512"]}],
+        ["target_arch=='arm64'", {"dependencies": ["valora_cpu_neon"]}]
       ]
     }
   ],
@@ -64,6 +65,20 @@
             "sources": ["<@(cpu_files)"],
             "defines": ["VALORA_ISA=avx512"],
             "cflags_cc": ["-march=x86-64-v4", "-mprefer-vector-width=512", "-Wno-maybe-uninitialized", "-Wno-uninitialized"]
+          }
+        ]
+      }
+    ],
+    [
+      "target_arch=='arm64'",
+      {
+        "targets": [
+          {
+            "target_name": "valora_cpu_neon",
+            "type": "static_library",
+            "sources": ["<@(cpu_files)"],
+            "defines": ["VALORA_ISA=neon"],
+            "cflags_cc": ["-fno-schedule-insns"]
           }
         ]
       }

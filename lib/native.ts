@@ -79,10 +79,13 @@ export interface NativeTensor {
 
 export type Compute = "float32" | "bf16";
 
+/** Instruction sets that the CPU backend is compiled for: x86-64, AArch64, any. */
+export type Isa = "avx512" | "avx2" | "neon" | "generic";
+
 export interface NativeOpenOptions {
   backend: "cpu" | "reference";
   /** Instruction set of the CPU backend; the best of this machine when left out. */
-  isa?: "avx512" | "avx2" | "generic";
+  isa?: Isa;
   threads: number;
   /** No plan of this model may exceed it. */
   memoryBytes: number;
@@ -92,7 +95,7 @@ export interface NativeOpenOptions {
 
 export interface NativeInfo {
   /** Instruction sets that this build and machine have, best first. */
-  isas: ("avx512" | "avx2" | "generic")[];
+  isas: Isa[];
   /** Whether this machine has instructions for bfloat16 products; without them they have the same bits, no faster. */
   bf16: boolean;
   /** Whether the addon was built with the CUDA backend. */
@@ -293,7 +296,7 @@ export type KernelOp =
 /** One operation at one shape (native/bench/kernel_bench.h); sizes that it has no use for are left out. */
 export interface NativeKernelSpec {
   op: KernelOp;
-  backend: "avx512" | "avx2" | "generic" | "reference";
+  backend: Isa | "reference";
   threads: number;
   /** Of the stored matrix; default F32. */
   dtype?: Dtype;
@@ -333,7 +336,7 @@ export interface NativeAddon {
   /** Throws ERR_INVALID_ARGUMENT for an operation or sizes that there cannot be. */
   createKernelBench(spec: NativeKernelSpec): NativeKernelBench;
   /** Floating-point operations a second in chains of multiply-adds, on the calling thread and others: 50 ms. */
-  measurePeak(isa: "avx512" | "avx2" | "generic", threads: number): number;
+  measurePeak(isa: Isa, threads: number): number;
   /** Bytes a second read from memory, likewise; takes half a gigabyte meanwhile. */
   measureBandwidth(threads: number): number;
 }

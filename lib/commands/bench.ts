@@ -26,7 +26,7 @@ export const bench = defineCommand({
       default: "smollm2-135m-instruct",
       describe: "for score and train",
     },
-    isa: { type: "string", choices: ["avx512", "avx2", "generic"], describe: "instructions (best)" },
+    isa: { type: "string", choices: ["avx512", "avx2", "neon", "generic"], describe: "instructions (best)" },
     time: {
       type: "number",
       placeholder: "SECONDS",

@@ -1,10 +1,10 @@
 /** Which device a model runs on, and why: nothing falls back in silence (design promise 6). */
 import { availableParallelism } from "node:os";
 import { UnsupportedError, UsageError } from "../errors.js";
-import type { Compute, NativeInfo, NativeOpenOptions } from "../native.js";
+import type { Compute, Isa, NativeInfo } from "../native.js";
 
 export type DeviceChoice = "auto" | "cpu" | "cuda" | "reference";
-export type Isa = NonNullable<NativeOpenOptions["isa"]>;
+export type { Isa };
 
 export interface Device {
   kind: "cpu" | "reference";

@@ -16,6 +16,7 @@ import { isVector, tensorName } from "../models/tensor-names.js";
 import type { NativeTensor } from "../native.js";
 import type { Adapter } from "./adapter.js";
 import { throwIfAborted } from "./cancel.js";
+import type { Isa } from "./device.js";
 import { encodeStart } from "./encode.js";
 import { manifestOf } from "./manifest-of.js";
 import type { Model } from "./model.js";
@@ -211,7 +212,7 @@ async function compare(
   const base = await score(model, null);
   const adapted = await score(model, adapter);
   const { kind, isa, compute, threads, memoryBytes } = model.device;
-  const same = kind === "cpu" ? { isa: isa as "avx512" | "avx2" | "generic" } : {};
+  const same = kind === "cpu" ? { isa: isa as Isa } : {};
   await using written = await openModel(folder, { device: kind, compute, threads, memoryBytes, ...same });
   const merged = await score(written, null);
   const differences = adapted.map((logprob, index) => Math.abs(logprob - (merged[index] as number)));

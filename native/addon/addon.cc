@@ -19,7 +19,7 @@ namespace {
 Napi::Value info(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Napi::Array isas = Napi::Array::New(env);
-  for (const char* isa : {"avx512", "avx2", "generic"}) {
+  for (const char* isa : {"avx512", "avx2", "neon", "generic"}) {
     if (cpu_ops(isa) != nullptr) isas.Set(isas.Length(), isa);
   }
   Napi::Object object = Napi::Object::New(env);

@@ -22,8 +22,8 @@ int64_t read_size(const Value& value) {
 int read_threads(const Value& value) { return static_cast<int>(value.integer(1, kMostThreads)); }
 
 const Ops* read_backend(const Value& value) {
-  const size_t choice = value.choice({"avx512", "avx2", "generic", "reference"});
-  if (choice == 3) return &reference_ops();
+  const size_t choice = value.choice({"avx512", "avx2", "neon", "generic", "reference"});
+  if (choice == 4) return &reference_ops();
   const Ops* ops = cpu_ops(value.text().c_str());
   if (ops == nullptr) value.refuse("an instruction set of this machine");
   return ops;
@@ -76,7 +76,7 @@ Napi::Value create_kernel_bench(const Napi::CallbackInfo& info) {
 
 Napi::Value measure_peak(const Napi::CallbackInfo& info) {
   const Value isa = argument(info, 0, "isa");
-  isa.choice({"avx512", "avx2", "generic"});
+  isa.choice({"avx512", "avx2", "neon", "generic"});
   const int threads = read_threads(argument(info, 1, "threads"));
   return Napi::Number::New(info.Env(), bench::measure_peak(isa.text().c_str(), threads));
 }

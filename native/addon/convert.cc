@@ -149,7 +149,7 @@ ModelOptions read_open_options(const Value& value) {
   } else if (isa.absent()) {
     options.ops = &best_cpu_ops();
   } else {
-    isa.choice({"avx512", "avx2", "generic"});
+    isa.choice({"avx512", "avx2", "neon", "generic"});
     options.ops = cpu_ops(isa.text().c_str());
     if (options.ops == nullptr) isa.refuse("an instruction set that this machine and build have");
   }

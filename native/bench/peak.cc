@@ -17,6 +17,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace valora::bench {
@@ -94,6 +96,19 @@ __attribute__((target("avx2,fma"))) void chains_avx2(float* out) {
   }
   for (const auto& sum : sums) *out += _mm256_cvtss_f32(sum);
 }
+#elif defined(__aarch64__)
+constexpr int kNeonChains = 24;  // server cores have four units of four cycles' latency
+
+void chains_neon(float* out) {
+  float32x4_t sums[kNeonChains];
+  const float32x4_t x = vdupq_n_f32(0.999f);
+  for (auto& sum : sums) sum = x;
+  for (int64_t i = 0; i < kRounds; ++i) {
+#pragma GCC unroll 24
+    for (auto& sum : sums) sum = vfmaq_f32(sum, x, x);
+  }
+  for (const auto& sum : sums) *out += vaddvq_f32(sum);
+}
 #endif
 
 Chains chains_of(const char* isa) {
@@ -104,6 +119,8 @@ Chains chains_of(const char* isa) {
 #if defined(__x86_64__)
   if (std::strcmp(isa, "avx512") == 0) return {chains_avx512, 16 * 16};
   if (std::strcmp(isa, "avx2") == 0) return {chains_avx2, 12 * 8};
+#elif defined(__aarch64__)
+  if (std::strcmp(isa, "neon") == 0) return {chains_neon, kNeonChains * 4};
 #endif
   return {chains_generic, kQuads * 4};
 }

@@ -130,7 +130,7 @@ struct Scratch {
 
 // A backend. Every pointer is set. Arguments: outputs, inputs, sizes and options, scratch, context.
 struct Ops {
-  const char* name;  // "reference", "avx512", "avx2", "generic", "counting"
+  const char* name;  // "reference", "avx512", "avx2", "neon", "generic", "counting"
   Space space;
 
   std::unique_ptr<Weight> (*upload_weight)(const WeightSource& source);
@@ -240,7 +240,7 @@ struct Ops {
 #define VALORA_FIELD(name) .name = name,
 
 // The backends. cpu_ops returns the table of an instruction set, or null where this machine or
-// build lacks it; names "avx512", "avx2", "generic". best_cpu_ops never returns null.
+// build lacks it; names "avx512", "avx2", "neon", "generic". best_cpu_ops never returns null.
 const Ops& reference_ops();
 const Ops& counting_ops();
 const Ops* cpu_ops(const char* isa);

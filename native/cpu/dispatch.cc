@@ -30,6 +30,12 @@ bool has_avx512() {
 
 }  // namespace
 
+#elif defined(__aarch64__)
+
+namespace neon {
+const Ops& table();
+}
+
 #endif
 
 namespace generic {
@@ -40,12 +46,15 @@ const Ops* cpu_ops(const char* isa) {
 #if defined(__x86_64__)
   if (std::strcmp(isa, "avx512") == 0) return has_avx512() ? &avx512::table() : nullptr;
   if (std::strcmp(isa, "avx2") == 0) return has_avx2() ? &avx2::table() : nullptr;
+#elif defined(__aarch64__)
+  // No question: Advanced SIMD is a part of AArch64 that every operating system relies on.
+  if (std::strcmp(isa, "neon") == 0) return &neon::table();
 #endif
   return std::strcmp(isa, "generic") == 0 ? &generic::table() : nullptr;
 }
 
 const Ops& best_cpu_ops() {
-  for (const char* isa : {"avx512", "avx2"}) {
+  for (const char* isa : {"avx512", "avx2", "neon"}) {
     if (const Ops* ops = cpu_ops(isa)) return *ops;
   }
   return generic::table();

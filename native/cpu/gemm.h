@@ -19,8 +19,9 @@ namespace valora::VALORA_ISA {
 
 // The micro-kernel's rows of sums, kPanel (panels.h) numbers each. 6 x 64 leaves 8 of AVX-512's 32
 // registers for b and a, and takes 10 loads for 24 multiply-adds: 93 % of the peak on a Sapphire
-// Rapids core, where 12 x 32, with 14 loads, reached 83 %. 6 x 16 leaves 4 of AVX2's 16.
-#if defined(__AVX2__)
+// Rapids core, where 12 x 32, with 14 loads, reached 83 %. 6 x 16 leaves 4 of AVX2's 16, and 8 of
+// NEON's 32, of which b takes 4: 24 chains keep four units of four cycles' latency busy.
+#if defined(__AVX2__) || VALORA_NEON
 inline constexpr int kRows = 6;
 #else
 inline constexpr int kRows = 4;

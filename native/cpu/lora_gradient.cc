@@ -8,8 +8,12 @@ namespace valora::VALORA_ISA {
 
 namespace {
 
-constexpr int kRankRows = 4;      // ranks side by side
+constexpr int kRankRows = 4;  // ranks side by side
+#if VALORA_NEON
+constexpr int kStripVectors = 1;  // by 16 columns: half of the registers
+#else
 constexpr int kStripVectors = 4;  // by 64 columns
+#endif
 constexpr int64_t kStrip = kStripVectors * kVector;
 
 // sums[r * kStrip + j] = sum over n < rows of low[n, r] * wide[n, j], r < R, j < cols: chains in

@@ -1,6 +1,6 @@
 // F16: sixteen float32 lanes, the one vector type of the CPU backend. Each instruction set keeps it
-// in its own registers (simd_avx512.h, simd_avx2.h, simd_generic.h) and gives every operation the
-// same result to the bit; what is built from those operations is written once, below.
+// in its own registers (simd_avx512.h, simd_avx2.h, simd_neon.h, simd_generic.h) and gives every
+// operation the same result to the bit; what is built from those operations is written once, below.
 //
 // Everything is in namespace valora::VALORA_ISA and forced inline: a shared inline function would
 // become a weak symbol of which the linker keeps one copy, perhaps one this machine can't run. For
@@ -12,7 +12,7 @@
 #include <cstring>
 
 #ifndef VALORA_ISA
-#error "compile with VALORA_ISA naming the instruction set: avx512, avx2 or generic"
+#error "compile with VALORA_ISA naming the instruction set: avx512, avx2, neon or generic"
 #endif
 
 #define VALORA_INLINE static inline __attribute__((always_inline))
@@ -21,10 +21,18 @@
 #include <emmintrin.h>
 #endif
 
+// 1 where VALORA_ISA is neon, which no flag of the compiler tells from AArch64's generic set.
+#define VALORA_IS_neon 1
+#define VALORA_IS(isa) VALORA_IS_NAMED(isa)
+#define VALORA_IS_NAMED(isa) VALORA_IS_##isa
+#define VALORA_NEON VALORA_IS(VALORA_ISA)
+
 #if defined(__AVX512F__)
 #include "cpu/simd_avx512.h"
 #elif defined(__AVX2__)
 #include "cpu/simd_avx2.h"
+#elif VALORA_NEON
+#include "cpu/simd_neon.h"
 #else
 #include "cpu/simd_generic.h"
 #endif
@@ -42,28 +50,46 @@ VALORA_INLINE float float_from_bits(uint32_t bits) {
   return value;
 }
 
+// Sixteen bytes in a register; zip_low and zip_high take the bytes of two by turns, of their first
+// and of their second halves.
+#if defined(__SSE2__)
+using Bytes16 = __m128i;
+VALORA_INLINE Bytes16 load_bytes(const uint8_t* p) {
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+}
+VALORA_INLINE void store_bytes(uint8_t* p, Bytes16 x) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), x);
+}
+VALORA_INLINE Bytes16 zip_low(Bytes16 a, Bytes16 b) { return _mm_unpacklo_epi8(a, b); }
+VALORA_INLINE Bytes16 zip_high(Bytes16 a, Bytes16 b) { return _mm_unpackhi_epi8(a, b); }
+#elif VALORA_NEON
+using Bytes16 = uint8x16_t;
+VALORA_INLINE Bytes16 load_bytes(const uint8_t* p) { return vld1q_u8(p); }
+VALORA_INLINE void store_bytes(uint8_t* p, Bytes16 x) { vst1q_u8(p, x); }
+VALORA_INLINE Bytes16 zip_low(Bytes16 a, Bytes16 b) { return vzip1q_u8(a, b); }
+VALORA_INLINE Bytes16 zip_high(Bytes16 a, Bytes16 b) { return vzip2q_u8(a, b); }
+#endif
+
 // out[j * 16 + i] = rows[i][j] for i, j in [0, 16).
 VALORA_INLINE void transpose_bytes(const uint8_t* const rows[16], int64_t offset, uint8_t* out) {
-#if defined(__SSE2__)
-  __m128i a[16], b[16];
+#if defined(__SSE2__) || VALORA_NEON
+  Bytes16 a[16], b[16];
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) {
-    a[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[i] + offset));
-  }
-  // Interleaving the first half with the second rotates the eight bits of (row, column) by one:
-  // four times exchanges the two.
+  for (int i = 0; i < 16; ++i) a[i] = load_bytes(rows[i] + offset);
+    // Interleaving the first half with the second rotates the eight bits of (row, column) by one:
+    // four times exchanges the two.
 #pragma GCC unroll 4
   for (int round = 0; round < 4; ++round) {
 #pragma GCC unroll 8
     for (int i = 0; i < 8; ++i) {
-      b[2 * i] = _mm_unpacklo_epi8(a[i], a[i + 8]);
-      b[2 * i + 1] = _mm_unpackhi_epi8(a[i], a[i + 8]);
+      b[2 * i] = zip_low(a[i], a[i + 8]);
+      b[2 * i + 1] = zip_high(a[i], a[i + 8]);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < 16; ++i) a[i] = b[i];
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 16 * i), a[i]);
+  for (int i = 0; i < 16; ++i) store_bytes(out + 16 * i, a[i]);
 #else
   for (int i = 0; i < 16; ++i) {
     for (int j = 0; j < 16; ++j) out[j * 16 + i] = rows[i][offset + j];

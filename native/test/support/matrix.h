@@ -143,7 +143,7 @@ inline void expect_within(const Matrix& got, const Answer& want, const std::stri
 // The CPU's instruction sets, then the reference too.
 inline std::vector<const Ops*> cpu_backends() {
   std::vector<const Ops*> list;
-  for (const char* isa : {"avx512", "avx2", "generic"}) {
+  for (const char* isa : {"avx512", "avx2", "neon", "generic"}) {
     if (const Ops* ops = cpu_ops(isa)) list.push_back(ops);
   }
   return list;
