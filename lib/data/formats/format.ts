@@ -7,32 +7,7 @@ import { z } from "zod";
 import { type ItemErrorOptions, parseRecord, prepareOrSkip } from "../../engine/requests.js";
 import type { PreferencePair } from "../pairs.js";
 import type { DataRecord } from "../records.js";
-
-/** Options that change what a layout's records mean. */
-export interface FormatOptions {
-  /**
-   * PKU-SafeRLHF judges twice: "better" (default) takes the more helpful response as chosen, "safer" the less harmful
-   * one.
-   */
-  pkuChosen?: PkuChosen | undefined;
-  /**
-   * UltraFeedback in its original layout: what ranks the four completions. "mean" (default) is the mean of the rated
-   * ones of the four aspects; else one aspect, or the critique's `overall_score` or `fine-grained_score`.
-   */
-  ultrafeedbackRating?: UltrafeedbackRating | undefined;
-  /** HelpSteer2: which of its five ratings, from 0 to 4, tells chosen from rejected; default "helpfulness". */
-  helpsteerRating?: HelpsteerRating | undefined;
-}
-
-export const PKU_CHOSEN = ["better", "safer"] as const;
-export type PkuChosen = (typeof PKU_CHOSEN)[number];
-
-export const ULTRAFEEDBACK_ASPECTS = ["instruction_following", "honesty", "truthfulness", "helpfulness"] as const;
-export const ULTRAFEEDBACK_RATINGS = ["mean", ...ULTRAFEEDBACK_ASPECTS, "overall_score", "fine-grained_score"] as const;
-export type UltrafeedbackRating = (typeof ULTRAFEEDBACK_RATINGS)[number];
-
-export const HELPSTEER_RATINGS = ["helpfulness", "correctness", "coherence", "complexity", "verbosity"] as const;
-export type HelpsteerRating = (typeof HELPSTEER_RATINGS)[number];
+import type { FormatName, FormatOptions } from "./options.js";
 
 /** A comparison that makes no pair; the reason follows a count: "41 with equal ratings". */
 export interface DroppedComparison {
@@ -48,7 +23,7 @@ export interface PairContext extends FormatOptions, ItemErrorOptions {
 
 export interface PairFormat {
   /** As `--format` takes it; also the pairs' `source` unless they say another. */
-  readonly name: string;
+  readonly name: FormatName;
   /** The fields that it is known by, for people. */
   readonly layout: string;
   recognises(record: unknown): boolean;
@@ -88,7 +63,7 @@ export const ratingSchema = z.union([z.string(), z.number()]).transform((rating)
 });
 
 export interface RowFormat<T> {
-  name: string;
+  name: FormatName;
   /** Before the number in ids. */
   prefix: string;
   layout: string;

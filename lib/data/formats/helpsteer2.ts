@@ -11,13 +11,13 @@ import type { PreferencePair } from "../pairs.js";
 import {
   EQUAL_RATINGS,
   finishPair,
-  HELPSTEER_RATINGS,
   type Message,
   type PairContext,
   type PairFormat,
   ratingSchema,
   userMessage,
 } from "./format.js";
+import { HELPSTEER_RATINGS } from "./options.js";
 
 const rating = ratingSchema.refine((value) => value !== null, { message: "has to be a number" });
 const schema = z.looseObject({

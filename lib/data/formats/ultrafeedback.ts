@@ -12,18 +12,9 @@
  * whose messages differ before the last answer. Ratings stay in the pair's `origin`.
  */
 import { z } from "zod";
-import {
-  type Comparison,
-  type Drop,
-  defineRowFormat,
-  EQUAL_RATINGS,
-  type FormatOptions,
-  ratingSchema,
-  ULTRAFEEDBACK_ASPECTS,
-  type UltrafeedbackRating,
-  userMessage,
-} from "./format.js";
+import { type Comparison, type Drop, defineRowFormat, EQUAL_RATINGS, ratingSchema, userMessage } from "./format.js";
 import { compareMessages, messagesSchema } from "./messages.js";
+import { type FormatOptions, ULTRAFEEDBACK_ASPECTS, type UltrafeedbackRating } from "./options.js";
 
 const completionSchema = z.looseObject({
   model: z.string().optional(),
