@@ -13,6 +13,9 @@ export interface CsvOptions {
   onSkip?: (message: string) => void;
 }
 
+/** Such a row always ends the reading, as an endless line of JSON does. */
+const TOO_LONG = "CSV_MAX_RECORD_SIZE";
+
 /** Every value is a text. `line` is where the row begins, from 1. */
 export interface CsvRow {
   value: Record<string, string>;
@@ -29,8 +32,14 @@ export async function* parseCsv(
   where: string,
   options: CsvOptions,
 ): AsyncGenerator<CsvRow> {
-  const complain = (error: CsvError): string =>
-    `${where}, line ${(error as { lines?: number }).lines ?? "?"}: ${describeLibraryError(error, "the row is damaged")}`;
+  /** The line where the last row ended. */
+  let before = options.columns === undefined ? 1 : 0;
+  const complain = (error: CsvError): string => {
+    const { lines = before + 1, code } = error as unknown as { lines?: number; code: string };
+    const reason = describeLibraryError(error, "the row is damaged").replace(/ (on|at) line \d+.*$/, "");
+    const tooLong = `the row is longer than ${MAX_VALUE_BYTES / 2 ** 20} MiB; is a quote not closed?`;
+    return `${where}, line ${lines}: ${code === TOO_LONG ? tooLong : reason}`;
+  };
   const parser: Parser = parse({
     delimiter: options.delimiter,
     columns: options.columns === undefined ? (names: string[]) => checkNames(names, where) : [...options.columns],
@@ -41,14 +50,16 @@ export async function* parseCsv(
     info: true,
     skip_records_with_error: options.onError === "skip",
     on_skip: (error) => {
-      if (error !== undefined) options.onSkip?.(complain(error));
+      if (error === undefined) return undefined;
+      before = Number(error.lines ?? before);
+      if (error.code === TOO_LONG) parser.destroy(error);
+      else options.onSkip?.(complain(error));
       return undefined;
     },
   });
   const source = Readable.from(checkUtf8(chunks, where), { objectMode: false });
   source.on("error", (error) => parser.destroy(error));
   source.pipe(parser);
-  let before = 0;
   try {
     for await (const { record, info } of parser as AsyncIterable<{ record: Record<string, string>; info: Info }>) {
       yield { value: record, line: before + 1 };
