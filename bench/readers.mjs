@@ -2,7 +2,7 @@
  * A million synthetic preference pairs through the readers: pairs a second, and how much memory it takes. Written to a
  * temporary folder (about 1 GB) and read from there, file by file in a process of its own.
  *
- *     node bench/readers.mjs [pairs]
+ *     node bench/readers.mjs [--pairs 1000000] [--heap MIB]
  */
 import { spawnSync } from "node:child_process";
 import { createWriteStream, mkdtempSync, rmSync, statSync } from "node:fs";
@@ -11,11 +11,19 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { createGzip } from "node:zlib";
 
-const PAIRS = Number(process.argv[2] ?? 1_000_000);
-/** MiB; what the records of 100,000 pairs alone would not fit into. */
-const HEAP = 64;
+const { values: given } = parseArgs({
+  options: {
+    pairs: { type: "string", default: "1000000" },
+    /** The records of 50,000 pairs alone would not fit into as much. */
+    heap: { type: "string", default: "32" },
+    /** A file to read and report on, in a process of its own. */
+    read: { type: "string" },
+  },
+});
+const PAIRS = Number(given.pairs);
 
 const WORDS = "we could look at what people said before and then ask them again about it in other words".split(" ");
 
@@ -72,15 +80,14 @@ async function main() {
       const path = join(folder, name);
       const stages = name.endsWith(".gz") ? [createGzip({ level: 1 })] : [];
       await pipeline([Readable.from(make()), ...stages, createWriteStream(path)]);
-      const words = [`--max-old-space-size=${HEAP}`, fileURLToPath(import.meta.url), "--read", path];
+      const words = [`--max-old-space-size=${given.heap}`, fileURLToPath(import.meta.url), "--read", path];
       const child = spawnSync(process.execPath, words, { encoding: "utf8" });
       if (child.status !== 0) throw new Error(`${name}: ${child.stderr}`);
       const { pairs, seconds, peakMiB } = JSON.parse(child.stdout);
       if (pairs !== PAIRS) throw new Error(`${name}: ${pairs} of ${PAIRS} pairs`);
       const megabytes = Math.round(statSync(path).size / 1e6);
-      console.log(
-        `${name.padEnd(12)} ${megabytes} MB  ${Math.round(pairs / seconds)} pairs/s  ${Math.round(megabytes / seconds)} MB/s  at most ${peakMiB} MiB`,
-      );
+      const rates = `${Math.round(pairs / seconds)} pairs/s, ${Math.round(megabytes / seconds)} MB/s`;
+      console.log(`${name.padEnd(12)} ${pairs} pairs (${megabytes} MB): ${rates}, at most ${peakMiB} MiB`);
       rmSync(path);
     }
   } finally {
@@ -88,5 +95,5 @@ async function main() {
   }
 }
 
-if (process.argv[2] === "--read") await readOne(process.argv[3]);
-else await main();
+if (given.read === undefined) await main();
+else await readOne(given.read);
