@@ -104,7 +104,11 @@ describe("a table", () => {
       const before = open();
       for (const [name, content] of forms) {
         const path = join(folder, name);
-        writeFileSync(path, content.repeat(1));
+        // Long enough that the reader does not come to its end by reading ahead.
+        writeFileSync(
+          path,
+          name === "t.json" ? `[${`${JSON.stringify(ROWS[0])},`.repeat(1e5)}{}]` : content.repeat(1e5),
+        );
         for await (const _ of readRecords(path)) break;
       }
       await new Promise((resolve) => setTimeout(resolve, 50));
