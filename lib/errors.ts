@@ -128,6 +128,14 @@ export function fromNative(error: unknown, subject?: string): unknown {
   return Class ? new Class(message, { cause: error }) : new ValoraError(code, message, { cause: error });
 }
 
+/** Throws the signal's reason where that is one of our errors, else CancelledError, if it has been aborted. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (!signal?.aborted) return;
+  throw signal.reason instanceof ValoraError
+    ? signal.reason
+    : new CancelledError("stopped because its AbortSignal was aborted");
+}
+
 /** What a failed file-system call says, in words that fit into a sentence. */
 export function describeFileError(error: unknown): string {
   const { code, message } = error as { code?: string; message?: string };

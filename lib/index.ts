@@ -1,7 +1,12 @@
 /** The library: everything that `import … from "valora"` offers. */
 
+export type { DroppedComparison } from "./data/formats/format.js";
+export { FORMAT_NAMES, type FormatName, type FormatOptions } from "./data/formats/options.js";
 export { readGenerationPrompts, readScoreRequests, readTexts, type TextLine } from "./data/input-lines.js";
 export { type PreferencePair, parsePair, readPairs } from "./data/pairs.js";
+export { type PreferenceDataOptions, readPreferenceData } from "./data/preference-data.js";
+export { describeReadReport, type ReadReport } from "./data/read-report.js";
+export { type DataRecord, type ReadRecordsOptions, readRecords } from "./data/records.js";
 export type { Adapter, CreateAdapterOptions } from "./engine/adapter.js";
 export type { Device, DeviceChoice, Isa } from "./engine/device.js";
 export type { Prompt } from "./engine/encode.js";

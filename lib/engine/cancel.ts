@@ -1,14 +1,8 @@
 /** Ties an AbortSignal to the native cancel flag for the length of one call, and names what fails in it. */
-import { CancelledError, fromNative, ValoraError } from "../errors.js";
+import { fromNative, throwIfAborted } from "../errors.js";
 import { type NativeCancel, native } from "../native.js";
 
-/** Throws the signal's reason where that is one of our errors, else CancelledError, if it has been aborted. */
-export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (!signal?.aborted) return;
-  throw signal.reason instanceof ValoraError
-    ? signal.reason
-    : new CancelledError("stopped because its AbortSignal was aborted");
-}
+export { throwIfAborted };
 
 /**
  * Runs one native call that stops promptly when `signal` is aborted. Native failures arrive as the named

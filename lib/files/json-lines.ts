@@ -3,13 +3,9 @@
  * input. Only "\n" ends a line: the text may hold U+2028, U+0085 and the like raw, and they must stay what they are.
  */
 import { isUtf8 } from "node:buffer";
-import { createReadStream } from "node:fs";
-import { createGunzip } from "node:zlib";
-import { DataFormatError, describeFileError, FileError } from "../errors.js";
+import { DataFormatError } from "../errors.js";
+import { MAX_VALUE_BYTES, nameInput, readBytes, withoutByteOrderMark } from "./byte-stream.js";
 import { oneLine } from "./describe-issue.js";
-
-/** Protects memory against a file that is no JSON Lines at all; the longest real lines (whole books) are a few MB. */
-const MAX_LINE_BYTES = 256 * 1024 * 1024;
 
 export interface ReadJsonLinesOptions {
   /** What a line does that is not valid JSON in valid UTF-8; default "fail". A damaged gzip stream always fails. */
@@ -30,11 +26,19 @@ export interface JsonLine {
  * @throws FileError where it cannot be read
  * @throws DataFormatError naming file and line
  */
-export async function* readJsonLines(path: string, options: ReadJsonLinesOptions = {}): AsyncGenerator<JsonLine> {
+export function readJsonLines(path: string, options: ReadJsonLinesOptions = {}): AsyncGenerator<JsonLine> {
+  return parseJsonLines(readBytes(path), nameInput(path), options);
+}
+
+/** The same from bytes that `where` names in messages. */
+export async function* parseJsonLines(
+  chunks: AsyncIterable<Buffer>,
+  where: string,
+  options: ReadJsonLinesOptions = {},
+): AsyncGenerator<JsonLine> {
   const { onError = "fail", onSkip } = options;
-  const where = path === "-" ? "standard input" : path;
   let line = 0;
-  for await (const bytes of readLines(path, where)) {
+  for await (const bytes of splitLines(chunks, where)) {
     line += 1;
     const parsed = parseLine(line === 1 ? withoutByteOrderMark(bytes) : bytes);
     if (parsed === null) continue;
@@ -46,10 +50,6 @@ export async function* readJsonLines(path: string, options: ReadJsonLinesOptions
     if (onError === "fail") throw new DataFormatError(message);
     onSkip?.(message);
   }
-}
-
-function withoutByteOrderMark(bytes: Buffer): Buffer {
-  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
 }
 
 function parseLine(bytes: Buffer): { value: unknown } | { problem: string } | null {
@@ -70,11 +70,11 @@ function excerpt(text: string): string {
 }
 
 /** The bytes of each line, without its "\n". */
-async function* readLines(path: string, where: string): AsyncGenerator<Buffer> {
+async function* splitLines(chunks: AsyncIterable<Buffer>, where: string): AsyncGenerator<Buffer> {
   let pending: Buffer[] = [];
   let pendingBytes = 0;
   let line = 1;
-  for await (const chunk of readBytes(path, where)) {
+  for await (const chunk of chunks) {
     let begin = 0;
     for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, begin)) {
       const rest = chunk.subarray(begin, end);
@@ -88,61 +88,11 @@ async function* readLines(path: string, where: string): AsyncGenerator<Buffer> {
       pending.push(chunk.subarray(begin));
       pendingBytes += chunk.length - begin;
     }
-    if (pendingBytes > MAX_LINE_BYTES) {
+    if (pendingBytes > MAX_VALUE_BYTES) {
       throw new DataFormatError(
-        `${where}, line ${line}: the line is longer than ${MAX_LINE_BYTES / 2 ** 20} MiB; is this JSON Lines?`,
+        `${where}, line ${line}: the line is longer than ${MAX_VALUE_BYTES / 2 ** 20} MiB; is this JSON Lines?`,
       );
     }
   }
   if (pendingBytes > 0) yield Buffer.concat(pending);
-}
-
-/** The bytes of `path`, decompressed where they are gzip. */
-async function* readBytes(path: string, where: string): AsyncGenerator<Buffer> {
-  const source: NodeJS.ReadableStream =
-    path === "-" ? process.stdin : createReadStream(path, { highWaterMark: 1 << 18 });
-  const raw = source[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
-  try {
-    // Two bytes decide; a pipe may bring them one by one.
-    let head: Buffer = Buffer.alloc(0);
-    while (head.length < 2) {
-      const { done, value } = await raw.next();
-      if (done) break;
-      head = Buffer.concat([head, value]);
-    }
-    if (head[0] !== 0x1f || head[1] !== 0x8b) {
-      if (head.length > 0) yield head;
-      for (let next = await raw.next(); !next.done; next = await raw.next()) yield next.value;
-      return;
-    }
-    yield* gunzip(head, raw);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code?.startsWith("Z_")) {
-      throw new DataFormatError(`${where}: the gzip data is damaged or cut off; fetch or write the file again`, {
-        cause: error,
-      });
-    }
-    throw new FileError(`${where} cannot be read: ${describeFileError(error)}`, { cause: error });
-  } finally {
-    await raw.return?.();
-  }
-}
-
-async function* gunzip(head: Buffer, rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
-  const unzip = createGunzip({ chunkSize: 1 << 18 });
-  const feed = (async () => {
-    let next: IteratorResult<Buffer> = { done: false, value: head };
-    for (; !next.done && !unzip.destroyed; next = await rest.next()) {
-      if (!unzip.write(next.value))
-        await new Promise<void>((resolve) => unzip.once("drain", resolve).once("close", resolve));
-    }
-    unzip.end();
-  })();
-  feed.catch((error: unknown) => unzip.destroy(error as Error));
-  try {
-    yield* unzip as AsyncIterable<Buffer>;
-  } finally {
-    unzip.destroy();
-  }
 }

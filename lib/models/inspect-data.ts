@@ -1,7 +1,9 @@
-/** What a JSON Lines file holds, found in one pass with a fixed amount of memory. */
+/** What a table of records holds, found in one pass with a fixed amount of memory. */
 import { preferencePairSchema } from "../data/pairs.js";
+import { type PreferenceDataOptions, pairsOf, tellFormat } from "../data/preference-data.js";
+import { createReadReport } from "../data/read-report.js";
+import { type DataRecord, readRows } from "../data/records.js";
 import { generationPromptSchema, scoreRequestSchema } from "../engine/requests.js";
-import { readJsonLines } from "../files/json-lines.js";
 
 /** Protects memory against lines that each bring names of their own. */
 const MAX_NAMES = 100;
@@ -20,6 +22,10 @@ const LINE_KINDS: readonly (readonly [string, (line: Record<string, unknown>) =>
   ["texts", (line) => "id" in line && ("text" in line || "messages" in line)],
 ];
 
+const OTHER = "other objects";
+/** Texts of the pair that is shown are cut to so many characters. */
+const MAX_TEXT = 200;
+
 export interface FieldInspection {
   lines: number;
   /** JSON types that were seen, most frequent first. */
@@ -32,11 +38,13 @@ export interface DataInspection {
   kind: "data";
   path: string;
   lines: number;
-  /** Lines that are not valid JSON in UTF-8, with the first complaint. */
+  /** Lines that cannot be read (not valid JSON in UTF-8, a row with too many fields), with the first complaint. */
   bad_lines?: number;
   first_bad_line?: string;
   /** What the lines are, and how many of each. */
   holds: Record<string, number>;
+  /** Where they are preference data in a layout that is known. */
+  preferences?: PreferenceInspection;
   fields: Record<string, FieldInspection>;
   /** Where lines have them: how many a `value`, a `source`, an `adapter`. */
   values?: Record<string, number>;
@@ -44,6 +52,20 @@ export interface DataInspection {
   adapters?: Record<string, number>;
   /** Names beyond the first 100 of a kind, which are not shown. */
   names_left_out?: number;
+}
+
+export interface PreferenceInspection {
+  /** As `--format` takes it. */
+  format: string;
+  pairs: number;
+  /** Comparisons that make no pair, by reason. */
+  dropped?: Record<string, number>;
+  /** Lines that are not as the layout has them, with the first complaint. */
+  bad_records?: number;
+  first_bad_record?: string;
+  sources: Record<string, number>;
+  /** Long texts are cut. */
+  first_pair?: unknown;
 }
 
 interface FieldTally {
@@ -81,9 +103,10 @@ export class Tally {
  * Reads the whole file once. Bad lines are counted, not thrown.
  *
  * @throws FileError where it cannot be read
- * @throws DataFormatError where a gzip stream is damaged, or a line is absurdly long
+ * @throws DataFormatError where nothing after the damage can be read (gzip, Parquet, a JSON array), or a line is absurdly
+ *   long
  */
-export async function inspectDataFile(path: string): Promise<DataInspection> {
+export async function inspectDataFile(path: string, options: PreferenceDataOptions = {}): Promise<DataInspection> {
   const fields = new Map<string, FieldTally>();
   const holds = new Tally();
   const named = { values: new Tally(), sources: new Tally(), adapters: new Tally() };
@@ -95,27 +118,36 @@ export async function inspectDataFile(path: string): Promise<DataInspection> {
     bad++;
     firstBad ??= message;
   };
-  for await (const { value } of readJsonLines(path, { onError: "skip", onSkip })) {
-    lines++;
-    if (value === null || typeof value !== "object" || Array.isArray(value)) {
-      holds.add(`JSON values of type ${jsonType(value)}`);
-      continue;
+  async function* tallied(): AsyncGenerator<DataRecord> {
+    for await (const { value, where } of readRows(path, { onError: "skip", onSkip })) {
+      lines++;
+      if (value === null || typeof value !== "object" || Array.isArray(value)) {
+        holds.add(`JSON values of type ${jsonType(value)}`);
+        continue;
+      }
+      const line = value as Record<string, unknown>;
+      holds.add(LINE_KINDS.find(([, fits]) => fits(line))?.[0] ?? OTHER);
+      for (const [name, item] of Object.entries(line)) fieldsLeftOut += tallyField(fields, shorten(name), item) ? 0 : 1;
+      if (typeof line.value === "string") named.values.add(line.value);
+      if (typeof line.source === "string") named.sources.add(line.source);
+      if (typeof line.adapter === "string") named.adapters.add(line.adapter);
+      yield { value: line, where };
     }
-    const line = value as Record<string, unknown>;
-    holds.add(LINE_KINDS.find(([, fits]) => fits(line))?.[0] ?? "other objects");
-    for (const [name, item] of Object.entries(line)) fieldsLeftOut += tallyField(fields, shorten(name), item) ? 0 : 1;
-    if (typeof line.value === "string") named.values.add(line.value);
-    if (typeof line.source === "string") named.sources.add(line.source);
-    if (typeof line.adapter === "string") named.adapters.add(line.adapter);
   }
+  const preferences = await inspectPreferences(tallied(), path, options);
   const leftOut = fieldsLeftOut + Object.values(named).reduce((sum, { leftOut }) => sum + leftOut, 0);
+  const kinds = Object.entries(holds.toObject()).map(([kind, count]) => [
+    kind === OTHER && preferences !== undefined ? `records of ${preferences.format}` : kind,
+    count,
+  ]);
   return {
     kind: "data",
     path,
     lines,
     ...(bad === 0 ? {} : { bad_lines: bad }),
     ...(firstBad === undefined ? {} : { first_bad_line: firstBad }),
-    holds: holds.toObject(),
+    holds: Object.fromEntries(kinds),
+    ...(preferences === undefined ? {} : { preferences }),
     fields: Object.fromEntries([...fields].map(([name, tally]) => [name, describeField(tally)])),
     ...Object.fromEntries(
       Object.entries(named)
@@ -123,6 +155,41 @@ export async function inspectDataFile(path: string): Promise<DataInspection> {
         .map(([name, tally]) => [name, tally.toObject()]),
     ),
     ...(leftOut === 0 ? {} : { names_left_out: leftOut }),
+  };
+}
+
+/** Reads all records; undefined where they are in no layout of preference data. */
+async function inspectPreferences(
+  records: AsyncGenerator<DataRecord>,
+  path: string,
+  options: PreferenceDataOptions,
+): Promise<PreferenceInspection | undefined> {
+  const told = await tellFormat(records, options.format);
+  if (told.format === null) {
+    for await (const _ of told.records);
+    return undefined;
+  }
+  const report = createReadReport(path);
+  const sources = new Tally();
+  let first: unknown;
+  let firstBad: string | undefined;
+  const onSkip = (message: string): void => {
+    report.skipped++;
+    firstBad ??= message;
+  };
+  const reading = { ...options, onError: "skip", onSkip } as const;
+  for await (const pair of pairsOf(told.format, told.records, reading, report, new Map())) {
+    first ??= shortenTexts(pair);
+    if (pair.source !== undefined) sources.add(pair.source);
+  }
+  return {
+    format: told.format.name,
+    pairs: report.pairs,
+    ...(Object.keys(report.dropped).length === 0 ? {} : { dropped: report.dropped }),
+    ...(report.skipped === 0 ? {} : { bad_records: report.skipped }),
+    ...(firstBad === undefined ? {} : { first_bad_record: firstBad }),
+    sources: sources.toObject(),
+    ...(first === undefined ? {} : { first_pair: first }),
   };
 }
 
@@ -161,4 +228,12 @@ function jsonType(value: unknown): string {
 
 function shorten(name: string): string {
   return name.length > MAX_NAME_LENGTH ? `${name.slice(0, MAX_NAME_LENGTH)}…` : name;
+}
+
+/** A copy whose long texts are cut, for people. */
+function shortenTexts(value: unknown): unknown {
+  if (typeof value === "string") return value.length > MAX_TEXT ? `${value.slice(0, MAX_TEXT)}…` : value;
+  if (Array.isArray(value)) return value.slice(0, MAX_NAMES).map(shortenTexts);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, shortenTexts(item)]));
 }

@@ -4,6 +4,7 @@
  */
 import { open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import type { PreferenceDataOptions } from "../data/preference-data.js";
 import { describeFileError, FileError, ModelFormatError, UsageError } from "../errors.js";
 import { readJsonLines } from "../files/json-lines.js";
 import { type Manifest, readManifest } from "../files/manifest.js";
@@ -113,26 +114,27 @@ export type Inspection =
 
 /**
  * @param pathOrName a file, a folder, or the name of a model in the cache
+ * @param options how a data file is read, where it holds preference data
  * @returns a plain object that JSON and YAML can write
  * @throws FileError where it cannot be read, UsageError where it is nothing that valora knows, and the errors of the
  *   readers where it is a damaged one
  */
-export async function inspectPath(pathOrName: string): Promise<Inspection> {
+export async function inspectPath(pathOrName: string, options: PreferenceDataOptions = {}): Promise<Inspection> {
   const there = await stat(pathOrName).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return null;
     throw new FileError(`${pathOrName} cannot be read: ${describeFileError(error)}`, { cause: error });
   });
   if (there === null) return inspectModel(await resolveModel(pathOrName));
-  return there.isDirectory() ? inspectFolder(pathOrName) : inspectFile(pathOrName);
+  return there.isDirectory() ? inspectFolder(pathOrName) : inspectFile(pathOrName, options);
 }
 
-async function inspectFile(path: string): Promise<Inspection> {
+async function inspectFile(path: string, options: PreferenceDataOptions): Promise<Inspection> {
   const head = await readHead(path);
   if (head === "GGUF" || path.endsWith(".gguf")) return inspectModel(path);
   if (path.endsWith(".safetensors")) {
     throw new ModelFormatError(`${path} holds tensors without their config; give the folder that it lies in`);
   }
-  return inspectDataFile(path);
+  return inspectDataFile(path, options);
 }
 
 /** The first four bytes as Latin-1. */

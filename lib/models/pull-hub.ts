@@ -1,4 +1,4 @@
-/** A file of the Hugging Face hub (HF_ENDPOINT names another host) as a stream. */
+/** Files of the Hugging Face hub (HF_ENDPOINT names another host) as streams, and what files a data set has. */
 import { DownloadError } from "../errors.js";
 import type { SourceOptions } from "./pull.js";
 import type { NamedModel } from "./registry.js";
@@ -28,7 +28,7 @@ export async function* openHubFile(
       revision: hub.revision,
       path: hub.path,
       fetch: (input, init) => fetch(input, { ...init, signal: either }),
-      ...(process.env.HF_ENDPOINT && { hubUrl: process.env.HF_ENDPOINT.replace(/\/+$/, "") }),
+      ...endpoint(),
     });
     if (blob === null) throw new DownloadError(`${hub.repo} has no ${hub.path}`);
     let done = 0;
@@ -43,4 +43,37 @@ export async function* openHubFile(
   } finally {
     clearTimeout(timer);
   }
+}
+
+export interface HubFile {
+  path: string;
+  bytes: number;
+  /** Of files that the hub keeps outside git, which are the large ones. */
+  sha256?: string | undefined;
+}
+
+export interface HubListing {
+  /** The revision that the names stood for. */
+  commit: string;
+  files: HubFile[];
+}
+
+/** Every file of a data set at a revision. @throws whatever fetch and the hub's client throw */
+export async function listHubDataSet(name: string, revision: string, signal: AbortSignal): Promise<HubListing> {
+  const { datasetInfo, listFiles } = await import("@huggingface/hub");
+  const impatient: typeof fetch = (input, init) =>
+    fetch(input, { ...init, signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_SECONDS * 1000)]) });
+  const shared = { ...endpoint(), fetch: impatient };
+  const { sha } = await datasetInfo({ name, revision, additionalFields: ["sha"], ...shared });
+  const files: HubFile[] = [];
+  // Listed at the commit: the revision may move on between two questions.
+  const entries = listFiles({ repo: { type: "dataset", name }, revision: sha, recursive: true, ...shared });
+  for await (const { type, path, size, lfs } of entries) {
+    if (type === "file") files.push({ path, bytes: lfs?.size ?? size, ...(lfs && { sha256: lfs.oid }) });
+  }
+  return { commit: sha, files };
+}
+
+function endpoint(): { hubUrl?: string } {
+  return process.env.HF_ENDPOINT ? { hubUrl: process.env.HF_ENDPOINT.replace(/\/+$/, "") } : {};
 }

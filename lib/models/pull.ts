@@ -68,7 +68,7 @@ export async function fetchModelFile(model: NamedModel, path: string, options: P
   const failures: string[] = [];
   for (const [title, openSource] of sources) {
     try {
-      return await save(openSource({ signal, onProgress, folder: dirname(path) }), model, path);
+      return await saveStream(openSource({ signal, onProgress, folder: dirname(path) }), model, path);
     } catch (error) {
       if (signal.aborted) throw new CancelledError(`fetching ${model.file} was cancelled`, { cause: error });
       if (!(error instanceof DownloadError)) throw error;
@@ -85,8 +85,16 @@ async function isWhole(path: string, model: NamedModel, signal: AbortSignal): Pr
   return found?.size === model.bytes && (await sha256File(path, { signal })) === model.sha256;
 }
 
-/** @throws DownloadError where the bytes are not the model's */
-async function save(source: ByteSource, model: NamedModel, path: string): Promise<void> {
+/** What a fetched file has to be; without `sha256` its length alone is checked. */
+export type ExpectedFile = Pick<NamedModel, "file" | "bytes"> & { sha256?: string | undefined };
+
+/**
+ * Puts what comes at `path` when all of it has come and is what it should be.
+ *
+ * @throws DownloadError where it is not
+ * @throws FileError where it cannot be written
+ */
+export async function saveStream(source: ByteSource, expected: ExpectedFile, path: string): Promise<void> {
   const writer = await createAtomicWriter(path);
   try {
     const hash = createHash("sha256");
@@ -94,12 +102,16 @@ async function save(source: ByteSource, model: NamedModel, path: string): Promis
     for await (const chunk of source) {
       hash.update(chunk);
       bytes += chunk.length;
-      if (bytes > model.bytes) throw new DownloadError(`it is longer than the ${model.bytes} bytes of ${model.file}`);
+      if (bytes > expected.bytes) {
+        throw new DownloadError(`it is longer than the ${expected.bytes} bytes of ${expected.file}`);
+      }
       await writer.write(chunk);
     }
-    if (bytes !== model.bytes) throw new DownloadError(`it ended after ${bytes} of ${model.bytes} bytes`);
+    if (bytes !== expected.bytes) throw new DownloadError(`it ended after ${bytes} of ${expected.bytes} bytes`);
     const digest = hash.digest("hex");
-    if (digest !== model.sha256) throw new DownloadError(`its SHA-256 is ${digest}, not ${model.sha256}`);
+    if (expected.sha256 !== undefined && digest !== expected.sha256) {
+      throw new DownloadError(`its SHA-256 is ${digest}, not ${expected.sha256}`);
+    }
     await writer.commit();
   } catch (error) {
     await writer.abort();
@@ -109,7 +121,7 @@ async function save(source: ByteSource, model: NamedModel, path: string): Promis
 }
 
 /** fetch hides what happened in its cause. */
-function describeFailure(error: unknown): string {
+export function describeFailure(error: unknown): string {
   const { message, cause } = error as { message?: string; cause?: { code?: string; message?: string } };
   return (cause?.code ?? cause?.message ?? message ?? String(error)).split("\n")[0] as string;
 }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { parse } from "yaml";
+import { FIXTURES } from "../data/support.js";
 import { PAIRS } from "../fuzz/seeds.js";
 import { GOLDEN } from "../golden.js";
 import { assertRefused, lines, results, run, withFolder, writeTinyModel } from "./program.js";
@@ -74,6 +75,20 @@ test("a data file is described by its lines, fields and values, gzip or not", as
       characters: { min: 3, mean: 4, max: 5 },
     });
   });
+});
+
+test("preference data in a layout of others is described by its pairs and what is dropped", async () => {
+  const { holds, preferences } = await inspect(join(FIXTURES, "hand-written-hh-rlhf.jsonl"));
+  assert.deepEqual(holds, { "records of hh-rlhf": 8 });
+  const { format, pairs, dropped, sources, first_pair } = preferences as Record<string, Record<string, unknown>>;
+  assert.deepEqual([format, pairs, sources], ["hh-rlhf", 2, { "hh-rlhf": 2 }]);
+  assert.equal(dropped!["with an empty answer"], 1);
+  assert.equal(first_pair!.id, "hh:0");
+  const parquet = await inspect(join(FIXTURES, "pyarrow-binarized-snappy.parquet"));
+  assert.equal(parquet.lines, 50);
+  assert.equal((parquet.preferences as Record<string, unknown>).pairs, 45);
+  const wrong = await run(["inspect", join(FIXTURES, "hand-written-shp.jsonl"), "--format", "shpp"]);
+  assertRefused(wrong, 2, "--format", "shp");
 });
 
 test("a training run that was stopped is described by its steps and checkpoints", async () => {

@@ -11,6 +11,7 @@ import { readConfigFile } from "#lib/commands/config-file.js";
 import { train } from "#lib/commands/train.js";
 import { readGenerationPrompts, readScoreRequests, readTexts } from "#lib/data/input-lines.js";
 import { readPairs } from "#lib/data/pairs.js";
+import { readPreferenceData } from "#lib/data/preference-data.js";
 import { newestCheckpoint } from "#lib/engine/checkpoint.js";
 import { openText } from "#lib/engine/open-text.js";
 import { sha256File } from "#lib/files/hash.js";
@@ -21,6 +22,7 @@ import { readGgufHeader } from "#lib/models/gguf.js";
 import { inspectPath } from "#lib/models/inspect.js";
 import type { ModelFiles } from "#lib/models/model-files.js";
 import { readAdapter } from "#lib/models/peft.js";
+import { FIXTURES } from "../data/support.js";
 import { withVocabulary } from "./gguf-writer.js";
 import { mutateBytes, mutateJson, mutateJsonText, type Random } from "./mutate.js";
 import * as seeds from "./seeds.js";
@@ -166,6 +168,35 @@ const lineReaders = {
   texts: linesTarget(seeds.TEXTS, readTexts),
   "JSON Lines": linesTarget(seeds.PAIRS, readJsonLines),
   "JSON Lines, skipping": linesTarget(seeds.PAIRS, (path) => readPairs(path, { onError: "skip" })),
+} satisfies Record<string, FuzzTarget>;
+
+/** Preference data of other makers, as a table of this kind with damaged bytes. */
+function tableTarget(name: string, bytes: () => Buffer): FuzzTarget {
+  return {
+    cases: 200,
+    namesFile: true,
+    async prepare(folder) {
+      const whole = bytes();
+      const path = join(folder, name);
+      return async (random) => {
+        writeFileSync(path, mutateBytes(whole, random));
+        await drain(readPreferenceData([path], { onError: random.chance(0.5) ? "skip" : "fail" }));
+      };
+    },
+  };
+}
+
+const fixture = (name: string): Buffer => readFileSync(join(FIXTURES, name));
+const tableReaders = {
+  "preference data in Parquet": tableTarget("t.parquet", () => fixture("pyarrow-binarized-snappy.parquet")),
+  "preference data in Parquet with zstd": tableTarget("t.parquet", () => fixture("pyarrow-binarized-zstd.parquet")),
+  "preference data in lines": tableTarget("t.jsonl", () => fixture("hand-written-ultrafeedback.jsonl")),
+  "preference data in an array": tableTarget("t.json", () =>
+    Buffer.from(`[${fixture("hand-written-helpsteer2.jsonl").toString("utf8").trim().replaceAll("\n", ",\n")}]`),
+  ),
+  "preference data in CSV": tableTarget("t.csv", () =>
+    Buffer.from('prompt,chosen,rejected\n"a ""b""\nc",d,e\nf,"g,h",i\n'.repeat(5)),
+  ),
 } satisfies Record<string, FuzzTarget>;
 
 const chatTemplates: FuzzTarget = {
@@ -321,6 +352,7 @@ export const TARGETS: Record<string, FuzzTarget> = {
     readAdapter,
   ),
   ...lineReaders,
+  ...tableReaders,
   "chat templates": chatTemplates,
   manifests,
   checkpoints,
