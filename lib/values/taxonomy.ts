@@ -15,7 +15,9 @@ export type Category = (typeof CATEGORIES)[number];
 
 const nameSchema = z
   .string()
-  .regex(/^[\p{L}\p{N}][\p{L}\p{N}-]*$/u, { message: 'has to be letters, digits and hyphens, such as "open-mindedness"' });
+  .regex(/^[\p{L}\p{N}][\p{L}\p{N}-]*$/u, {
+    message: 'has to be letters, digits and hyphens, such as "open-mindedness"',
+  });
 
 const valueSchema = z.strictObject({
   name: nameSchema,
@@ -94,10 +96,14 @@ async function readValuesFile(path: string): Promise<z.infer<typeof fileSchema>>
   } catch (error) {
     throw new FileError(`${path} cannot be read: ${describeFileError(error)}`, { cause: error });
   }
-  return parseYaml(text, path, fileSchema.superRefine((file, context) => {
-    file.values.forEach(({ name }, index) => {
-      if (file.values.findIndex((value) => value.name === name) !== index)
-        context.addIssue({ code: "custom", path: ["values", index, "name"], message: `"${name}" is there twice` });
-    });
-  }));
+  return parseYaml(
+    text,
+    path,
+    fileSchema.superRefine((file, context) => {
+      file.values.forEach(({ name }, index) => {
+        if (file.values.findIndex((value) => value.name === name) !== index)
+          context.addIssue({ code: "custom", path: ["values", index, "name"], message: `"${name}" is there twice` });
+      });
+    }),
+  );
 }

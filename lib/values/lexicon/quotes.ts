@@ -1,0 +1,75 @@
+/**
+ * The parts of a text that are not its speaker's: between quotation marks, in code, or in a Markdown block quote.
+ * Docs/values.md states the rules; where a mark is not closed in its paragraph it opens nothing.
+ */
+
+const MARKS = /["“„«‘'`]|^[ \t]*>/m;
+const WORD = /[\p{L}\p{N}]/u;
+/** The text may be the speaker's own in spite of marks around it: some data sets quote whole responses. */
+const WHOLE = 0.9;
+/** Characters between straight single quotes at most: longer ones are apostrophes of two words. */
+const MAX_SINGLE = 120;
+
+const CLOSING: Record<string, string> = { '"': '"', "“": "”", "„": "“”", "«": "»", "‘": "’", "'": "'" };
+
+/** A range of UTF-16 units, [begin, end). */
+export type Range = readonly [begin: number, end: number];
+
+/** In order, not overlapping. */
+export function findQuoted(text: string): Range[] {
+  if (!MARKS.test(text)) return [];
+  const ranges: Range[] = [];
+  for (let at = 0; at < text.length; ) {
+    const end = quoteEnd(text, at);
+    if (end > at) ranges.push([at, end]);
+    at = Math.max(end, at + 1);
+  }
+  const [first] = ranges;
+  if (first !== undefined && ranges.length === 1 && first[1] - first[0] > WHOLE * text.trim().length) return [];
+  return ranges;
+}
+
+/** Where what opens at `at` ends, or `at` where nothing opens. */
+function quoteEnd(text: string, at: number): number {
+  const mark = text[at]!;
+  if (mark === "`") return codeEnd(text, at);
+  if (mark === ">") return /(^|\n)[ \t]*$/.test(text.slice(Math.max(0, at - 80), at)) ? lineEnd(text, at) : at;
+  const closing = CLOSING[mark];
+  if (closing === undefined || !opens(text, at)) return at;
+  const single = mark === "'" || mark === "‘";
+  const limit = Math.min(paragraphEnd(text, at), single ? Math.min(lineEnd(text, at), at + MAX_SINGLE) : text.length);
+  for (let end = at + 1; end < limit; end++) {
+    if (closing.includes(text[end]!) && closes(text, end)) return end + 1;
+  }
+  return at;
+}
+
+function codeEnd(text: string, at: number): number {
+  if (text.startsWith("```", at)) {
+    const end = text.indexOf("```", at + 3);
+    return end < 0 ? text.length : end + 3;
+  }
+  const end = text.indexOf("`", at + 1);
+  return end < 0 || end > lineEnd(text, at) ? at : end + 1;
+}
+
+function opens(text: string, at: number): boolean {
+  const before = text[at - 1];
+  const after = text[at + 1];
+  return (before === undefined || !WORD.test(before)) && after !== undefined && /\S/.test(after);
+}
+
+function closes(text: string, at: number): boolean {
+  const after = text[at + 1];
+  return /\S/.test(text[at - 1]!) && (after === undefined || !WORD.test(after));
+}
+
+function lineEnd(text: string, at: number): number {
+  const end = text.indexOf("\n", at);
+  return end < 0 ? text.length : end;
+}
+
+function paragraphEnd(text: string, at: number): number {
+  const end = text.indexOf("\n\n", at);
+  return end < 0 ? text.length : end;
+}
