@@ -9,6 +9,8 @@ import { EXCLAMATION, HARD_BREAK, QUESTION, type Tokens, UNKNOWN, type Vocabular
 /** Protects memory against a lexicon whose gaps multiply: what was made deterministic is then made again. */
 const MAX_STATES = 1 << 16;
 const DEAD = -1;
+/** States 0 (patterns without ^) and 1 (all). */
+const ROOTS = 2;
 
 interface Node {
   words: Map<number, number[]>;
@@ -31,6 +33,8 @@ export class Automaton {
   private byNodes = new Map<string, number>();
   /** Where patterns without ^ begin, and where all do. */
   private readonly roots: readonly [plain: number, all: number];
+  /** By root and word, the nodes behind the root that go on with this word. No pattern begins with any word. */
+  private readonly beginners: Map<number, number[]>[];
 
   constructor(
     patterns: readonly Pattern[],
@@ -42,6 +46,17 @@ export class Automaton {
       this.nodes[this.roots[1]]!.free.push(begin);
       if (!pattern.atStart) this.nodes[this.roots[0]]!.free.push(begin);
       this.nodes[this.build(pattern.nodes, begin)]!.pattern = index;
+    });
+    this.beginners = this.roots.map((root) => {
+      const byWord = new Map<number, number[]>();
+      for (const node of this.reachedFrom(root)) {
+        for (const word of this.nodes[node]!.words.keys()) {
+          const known = byWord.get(word);
+          if (known === undefined) byWord.set(word, [node]);
+          else known.push(node);
+        }
+      }
+      return byWord;
     });
     this.reset();
   }
@@ -69,7 +84,9 @@ export class Automaton {
     const { nodes, next } = this.states[from]!;
     const reached = new Set<number>();
     const isMark = word === QUESTION || word === EXCLAMATION;
-    for (const index of nodes) {
+    // A root has thousands of nodes behind it, and few of them know the word.
+    const asked = from < ROOTS ? (this.beginners[from]!.get(word) ?? []) : nodes;
+    for (const index of asked) {
       const node = this.nodes[index]!;
       for (const target of node.words.get(word) ?? []) this.close(target, reached);
       if (!isMark) for (const target of node.any) this.close(target, reached);
@@ -100,15 +117,17 @@ export class Automaton {
     return state;
   }
 
-  /** States 0 and 1 are those of the roots. */
   private reset(): void {
     this.states = [];
     this.byNodes = new Map();
-    for (const root of this.roots) {
-      const reached = new Set<number>();
-      this.close(root, reached);
-      this.state(reached);
-    }
+    for (const root of this.roots) this.state(this.reachedFrom(root));
+  }
+
+  /** With no word at all. */
+  private reachedFrom(node: number): Set<number> {
+    const reached = new Set<number>();
+    this.close(node, reached);
+    return reached;
   }
 
   private close(node: number, into: Set<number>): void {

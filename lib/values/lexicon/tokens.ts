@@ -61,23 +61,26 @@ export class Vocabulary {
   private slots = new Int32Array(1 << 8);
 
   constructor() {
-    this.rehash();
+    this.insert(QUESTION);
+    this.insert(EXCLAMATION);
   }
 
   /** The number of a word, which is added where it is new. */
   add(word: string): number {
     const known = this.find(word);
     if (known !== UNKNOWN) return known;
-    this.words.push(word);
-    if (this.words.length * 4 > this.slots.length) this.slots = new Int32Array(this.slots.length * 2);
-    this.rehash();
-    return this.words.length - 1;
+    const index = this.words.push(word) - 1;
+    if (this.words.length * 4 <= this.slots.length) {
+      this.insert(index);
+      return index;
+    }
+    this.slots = new Int32Array(this.slots.length * 2);
+    for (let each = QUESTION; each <= index; each++) this.insert(each);
+    return index;
   }
 
   find(word: string): number {
-    const units = new Uint16Array(word.length);
-    for (let i = 0; i < word.length; i++) units[i] = word.charCodeAt(i);
-    return this.lookUp(units, word.length);
+    return this.lookUp(unitsOf(word), word.length);
   }
 
   /** UNKNOWN where there is no such word. */
@@ -90,17 +93,17 @@ export class Vocabulary {
     }
   }
 
-  private rehash(): void {
-    this.slots.fill(0);
+  private insert(index: number): void {
+    const word = this.words[index]!;
     const mask = this.slots.length - 1;
-    this.words.forEach((word, index) => {
-      if (index === 0) return;
-      const units = Uint16Array.from(word, (_, i) => word.charCodeAt(i));
-      let slot = hash(units, word.length) & mask;
-      while (this.slots[slot] !== 0) slot = (slot + 1) & mask;
-      this.slots[slot] = index;
-    });
+    let slot = hash(unitsOf(word), word.length) & mask;
+    while (this.slots[slot] !== 0) slot = (slot + 1) & mask;
+    this.slots[slot] = index;
   }
+}
+
+function unitsOf(word: string): Uint16Array {
+  return Uint16Array.from({ length: word.length }, (_, i) => word.charCodeAt(i));
 }
 
 function hash(units: Uint16Array, length: number): number {
