@@ -9,6 +9,7 @@ import { EXCLAMATION, HARD_BREAK, QUESTION, type Tokens, UNKNOWN, type Vocabular
 /** Protects memory against a lexicon whose gaps multiply: what was made deterministic is then made again. */
 const MAX_STATES = 1 << 16;
 const DEAD = -1;
+const UNSEEN = -2;
 /** States 0 (patterns without ^) and 1 (all). */
 const ROOTS = 2;
 
@@ -27,6 +28,7 @@ interface State {
   next: Map<number, number>;
 }
 
+/** The vocabulary is complete once the automaton has added its patterns' words. */
 export class Automaton {
   private readonly nodes: Node[] = [];
   private states: State[] = [];
@@ -35,6 +37,8 @@ export class Automaton {
   private readonly roots: readonly [plain: number, all: number];
   /** By root and word, the nodes behind the root that go on with this word. No pattern begins with any word. */
   private readonly beginners: Map<number, number[]>[];
+  /** By root and word, the state after the first word: where nearly every walk ends. */
+  private first: Int32Array[] = [];
 
   constructor(
     patterns: readonly Pattern[],
@@ -66,7 +70,12 @@ export class Automaton {
     const { count, ids, breaks } = tokens;
     for (let begin = 0; begin < count; begin++) {
       if (ids[begin] === UNKNOWN) continue;
-      let state = this.step(begin === 0 || breaks[begin] === HARD_BREAK ? 1 : 0, ids[begin]!);
+      const root = begin === 0 || breaks[begin] === HARD_BREAK ? 1 : 0;
+      let state = this.first[root]![ids[begin]!]!;
+      if (state === UNSEEN) {
+        state = this.step(root, ids[begin]!);
+        this.first[root]![ids[begin]!] = state;
+      }
       for (let end = begin + 1; state !== DEAD; end++) {
         for (const pattern of this.states[state]!.patterns) onMatch(pattern, begin, end);
         if (end === count || breaks[end] === HARD_BREAK) break;
@@ -121,6 +130,7 @@ export class Automaton {
     this.states = [];
     this.byNodes = new Map();
     for (const root of this.roots) this.state(this.reachedFrom(root));
+    this.first = this.roots.map(() => new Int32Array(this.vocabulary.words.length).fill(UNSEEN));
   }
 
   /** With no word at all. */

@@ -14,11 +14,13 @@ import { type Pattern, parsePattern } from "./pattern.js";
 import type { LexiconSource } from "./source.js";
 import { Tokens, Vocabulary } from "./tokens.js";
 
-/** One strong pattern is over the threshold, two medium ones, or four weak ones; three weak ones are not. */
+/** One strong pattern is over the threshold; in a short text two medium ones, or four weak ones (not three). */
 export const WEIGHTS = { strong: 0.7, medium: 0.35, weak: 0.16 } as const;
 /** One pattern against brings three strong ones under the threshold. */
 export const AGAINST_WEIGHT = 0.6;
 export const LEXICON_THRESHOLD = 0.5;
+/** Words up to which medium and weak patterns count in full: about what a response of HH-RLHF or PKU-SafeRLHF has at most. */
+const SHORT_TEXT_WORDS = 150;
 
 type Tier = "strong" | "medium" | "weak" | "against" | "ignore";
 const TIERS: readonly Tier[] = ["strong", "medium", "weak", "against", "ignore"];
@@ -72,8 +74,8 @@ export class Lexicon {
       }
     });
     const vocabulary = new Vocabulary();
-    this.automaton = new Automaton(this.entries, vocabulary);
     const roles = new Map([...NEGATORS].map(([word, role]) => [vocabulary.add(word), role]));
+    this.automaton = new Automaton(this.entries, vocabulary);
     this.negators = Int32Array.from(vocabulary.words, (_, id) => roles.get(id) ?? 0);
     this.tokens = new Tokens(vocabulary);
   }
@@ -81,12 +83,15 @@ export class Lexicon {
   /** Scores of the values for which anything speaks. */
   score(response: string): Record<string, number> {
     const scores: Record<string, number> = {};
-    this.find(response).forEach((hits, value) => {
+    const found = this.find(response);
+    const dilution = Math.min(1, SHORT_TEXT_WORDS / this.tokens.count);
+    found.forEach((hits, value) => {
       let silence = 1;
       let doubt = 1;
       for (const { pattern } of hits) {
         const { tier, weight } = this.entries[pattern]!;
         if (tier === "against") doubt *= 1 - weight;
+        else if (tier !== "strong") silence *= 1 - weight * dilution;
         else silence *= 1 - weight;
       }
       if (silence < 1) scores[this.values[value]!] = round((1 - silence) * doubt);

@@ -3,7 +3,8 @@
  * Docs/values.md states the rules; where a mark is not closed in its paragraph it opens nothing.
  */
 
-const MARKS = /["“„«‘'`]|^[ \t]*>/m;
+/** What may open something. An apostrophe inside a word, the commonest, does not. */
+const MARKS = /["“„«‘`>]|(?<![\p{L}\p{N}])'/gu;
 const WORD = /[\p{L}\p{N}]/u;
 /** The text may be the speaker's own in spite of marks around it: some data sets quote whole responses. */
 const WHOLE = 0.9;
@@ -17,12 +18,14 @@ export type Range = readonly [begin: number, end: number];
 
 /** In order, not overlapping. */
 export function findQuoted(text: string): Range[] {
-  if (!MARKS.test(text)) return [];
   const ranges: Range[] = [];
-  for (let at = 0; at < text.length; ) {
-    const end = quoteEnd(text, at);
-    if (end > at) ranges.push([at, end]);
-    at = Math.max(end, at + 1);
+  MARKS.lastIndex = 0;
+  for (let mark = MARKS.exec(text); mark !== null; mark = MARKS.exec(text)) {
+    const end = quoteEnd(text, mark.index);
+    if (end > mark.index) {
+      ranges.push([mark.index, end]);
+      MARKS.lastIndex = end;
+    }
   }
   const [first] = ranges;
   if (first !== undefined && ranges.length === 1 && first[1] - first[0] > WHOLE * text.trim().length) return [];
