@@ -34,6 +34,8 @@ const times = [];
 for (let spent = 0; spent < Number(seconds); spent += times.at(-1)) times.push(await pass());
 times.sort((a, b) => a - b);
 const rate = (time) => Math.round(count / time).toLocaleString("en");
-console.log(`${count} responses, ${Math.round(characters / count)} characters each; opened in ${Math.round(opened)} ms`);
+console.log(
+  `${count} responses, ${Math.round(characters / count)} characters each; opened in ${Math.round(opened)} ms`,
+);
 console.log(`first pass ${rate(first)}/s (the automaton grows), then ${rate(times[times.length >> 1])}/s`);
 console.log(`median of ${times.length} passes; ${rate(times.at(-1))} to ${rate(times[0])}`);

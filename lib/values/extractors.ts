@@ -1,6 +1,6 @@
 /** The extractors there are, by the name that --extractor gives: where a new one is registered. */
 import type { Model } from "../engine/model.js";
-import { UnsupportedError } from "../errors.js";
+import { UnsupportedError, UsageError } from "../errors.js";
 import type { Extractor } from "./extractor.js";
 import type { Value } from "./taxonomy.js";
 
@@ -26,7 +26,14 @@ export interface OpenExtractorOptions {
 type Factory = (options: OpenExtractorOptions) => Promise<Extractor>;
 
 /** Each loads its code when it is asked for. */
-const FACTORIES: Partial<Record<ExtractorName, Factory>> = {};
+const FACTORIES: Partial<Record<ExtractorName, Factory>> = {
+  lexicon: async ({ values }) => (await import("./lexicon/extractor.js")).openLexicon(values),
+  attributes: async ({ values }) => (await import("./attributes.js")).openAttributes(values),
+  file: async ({ values, labels, signal, onNote }) => {
+    if (labels === undefined) throw new UsageError("--extractor file needs --labels FILE");
+    return (await import("./file-labels.js")).openFileLabels(labels, values, { signal, onNote });
+  },
+};
 
 /**
  * @throws UsageError for options that are missing, UnsupportedError for an extractor that is not there

@@ -84,7 +84,7 @@ export function settingsHash(extractor: Extractor): string {
 }
 
 /** What a response is known under: prompt and response, and nothing else of the pair. */
-export function responseKey({ prompt, response }: Exchange): string {
+export function responseKey({ prompt, response }: Pick<Exchange, "prompt" | "response">): string {
   const messages = typeof prompt === "string" ? prompt : prompt.map(({ role, content }) => [role, content]);
   return sha256([messages, response]).slice(0, KEY_DIGITS);
 }

@@ -13,11 +13,9 @@ import { type LexiconSource, lexiconSourceSchema } from "./lexicon/source.js";
 export const CATEGORIES = ["Practical", "Epistemic", "Social", "Protective", "Personal"] as const;
 export type Category = (typeof CATEGORIES)[number];
 
-const nameSchema = z
-  .string()
-  .regex(/^[\p{L}\p{N}][\p{L}\p{N}-]*$/u, {
-    message: 'has to be letters, digits and hyphens, such as "open-mindedness"',
-  });
+const nameSchema = z.string().regex(/^[\p{L}\p{N}][\p{L}\p{N}-]*$/u, {
+  message: 'has to be letters, digits and hyphens, such as "open-mindedness"',
+});
 
 const valueSchema = z.strictObject({
   name: nameSchema,

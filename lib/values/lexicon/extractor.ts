@@ -9,7 +9,7 @@ import { UsageError } from "../../errors.js";
 import { parseYaml } from "../../files/yaml-file.js";
 import type { Extractor } from "../extractor.js";
 import type { Value } from "../taxonomy.js";
-import { Lexicon, LEXICON_THRESHOLD, type NamedLexicon } from "./lexicon.js";
+import { LEXICON_THRESHOLD, Lexicon, type NamedLexicon } from "./lexicon.js";
 import { type LexiconSource, lexiconSourceSchema } from "./source.js";
 
 const FOLDER = fileURLToPath(new URL("../../../data/lexicon/", import.meta.url));

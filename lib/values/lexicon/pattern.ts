@@ -68,7 +68,10 @@ export function parsePattern(text: string, families: ReadonlyMap<string, readonl
   const familyOf = (name: string): PatternNode => {
     const words = families.get(name) ?? fail(`names the family @${name}, which does not exist`);
     // A family may hold phrases: hyphenated words are such.
-    return { kind: "choice", options: words.map((word) => split(word, fail).map((w) => ({ kind: "words", words: [w] }))) };
+    return {
+      kind: "choice",
+      options: words.map((word) => split(word, fail).map((w) => ({ kind: "words", words: [w] }))),
+    };
   };
 
   const nodes = sequence();

@@ -39,7 +39,7 @@ function kindOf(character: string): number {
   if (/[\p{L}\p{M}\p{N}]/u.test(character)) return /[\ufe00-\ufe0f]/.test(character) ? SKIP : LETTER;
   if ("'’ʼ‘".includes(character)) return APOSTROPHE;
   if ("-‐‑".includes(character)) return HYPHEN;
-  if (",()[]{}/–—\"“”„«»".includes(character)) return SOFT;
+  if (',()[]{}/–—"“”„«»'.includes(character)) return SOFT;
   if (".?!;:…。！？".includes(character)) return HARD;
   if (/[\n\r\u2028\u2029]/.test(character)) return NEWLINE;
   if (/[*_#~\u200b-\u200d\u2060\ufeff\u00ad]/.test(character)) return SKIP;
@@ -219,7 +219,7 @@ export class Tokens {
   private readMark(at: number, unit: number): void {
     const following = this.text.charCodeAt(at + 1);
     // "3.5", "e.g", "12:30", "www.example.org"
-    if ((unit === 46 || unit === 58) && following === following && kindOfUnit(following) === LETTER) return;
+    if ((unit === 46 || unit === 58) && at + 1 < this.text.length && kindOfUnit(following) === LETTER) return;
     if (unit === 63 || unit === 0xff1f) this.push(QUESTION, at, at + 1);
     else if (unit === 33 || unit === 0xff01) this.push(EXCLAMATION, at, at + 1);
     this.pending = HARD_BREAK;
