@@ -37,7 +37,9 @@ export async function* readRecords(path: string, options: ReadRecordsOptions = {
 }
 
 async function* readCsv(path: string): AsyncGenerator<{ value: unknown; line: number }> {
-  const parser = createReadStream(path).pipe(parse({ columns: true, bom: true, skip_empty_lines: true, info: true }));
+  const parser = parse({ columns: true, bom: true, skip_empty_lines: true, info: true });
+  const source = createReadStream(path);
+  source.on("error", (error) => parser.destroy(error)).pipe(parser);
   let before = 1;
   try {
     for await (const { record, info } of parser as AsyncIterable<{ record: unknown; info: { lines: number } }>) {
@@ -49,5 +51,7 @@ async function* readCsv(path: string): AsyncGenerator<{ value: unknown; line: nu
     if (!code?.startsWith("CSV_"))
       throw new FileError(`${path} cannot be read: ${describeFileError(error)}`, { cause: error });
     throw new DataFormatError(`${path}, line ${lines ?? "?"}: ${(error as Error).message}`, { cause: error });
+  } finally {
+    source.destroy();
   }
 }

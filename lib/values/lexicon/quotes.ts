@@ -59,11 +59,13 @@ function codeEnd(text: string, at: number): number {
 function opens(text: string, at: number): boolean {
   const before = text[at - 1];
   const after = text[at + 1];
+  if (text[at] === "«") return true; // French sets a space inside
   return (before === undefined || !WORD.test(before)) && after !== undefined && /\S/.test(after);
 }
 
 function closes(text: string, at: number): boolean {
   const after = text[at + 1];
+  if (text[at] === "»") return true;
   return /\S/.test(text[at - 1]!) && (after === undefined || !WORD.test(after));
 }
 
