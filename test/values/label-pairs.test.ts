@@ -139,6 +139,24 @@ describe("labelPairs", () => {
     });
   });
 
+  test("waits, when it is left, for the answers of calls that cannot be stopped, and keeps them", async () => {
+    await withFolder(async (folder) => {
+      let asked = 0;
+      const stubborn = fakeExtractor(VALUES, {
+        score: async (batch) => {
+          await new Promise((resolve) => setTimeout(resolve, 30));
+          asked += batch.length;
+          return batch.map(() => ({}));
+        },
+      });
+      await withCache(stubborn, folder, async (cache) => {
+        for await (const _ of labelPairs(PAIRS, stubborn, { values: VALUES, cache })) break;
+      });
+      await withCache(stubborn, folder, (cache) => collect(labelPairs(PAIRS, stubborn, { values: VALUES, cache })));
+      assert.equal(asked, 2 * PAIRS.length);
+    });
+  });
+
   test("asks only for values that were not asked before, and again where a definition has changed", async () => {
     await withFolder(async (folder) => {
       const run = async (values: typeof VALUES) => {

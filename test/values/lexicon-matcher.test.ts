@@ -188,6 +188,10 @@ describe("the score", () => {
     close(score("not alpha"), 0);
     close(score("not without alpha"), 0.7);
     close(score("alpha, but not omega"), 0.7);
+    close(score("not now but alpha"), 0.7);
+    close(score("not now. Alpha"), 0.7);
+    close(score("not one of these four alpha"), 0.7);
+    close(score("not one of these alpha"), 0);
   });
 
   test("counts medium and weak patterns less in a long text, and strong ones in full", () => {
