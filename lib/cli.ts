@@ -10,6 +10,7 @@ import { demo } from "./commands/demo.js";
 import { generate } from "./commands/generate.js";
 import { renderCommandHelp, renderMainHelp } from "./commands/help.js";
 import { inspect } from "./commands/inspect.js";
+import { label } from "./commands/label.js";
 import { merge } from "./commands/merge.js";
 import { pull } from "./commands/pull.js";
 import { score } from "./commands/score.js";
@@ -18,7 +19,7 @@ import { train } from "./commands/train.js";
 import { CancelledError, UsageError, ValoraError } from "./errors.js";
 import { VERSION } from "./files/version.js";
 
-const COMMANDS: readonly AnyCommand[] = [demo, pull, inspect, tokenize, train, score, generate, merge, bench];
+const COMMANDS: readonly AnyCommand[] = [demo, pull, inspect, tokenize, label, train, score, generate, merge, bench];
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;

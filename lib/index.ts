@@ -47,3 +47,8 @@ export { readAdapter, writeAdapter } from "./models/peft.js";
 export { pullModel } from "./models/pull.js";
 export { NAMED_MODELS, resolveModel } from "./models/registry.js";
 export { createTokenizer, Tokenizer } from "./models/tokenizer.js";
+export type { Exchange, Extractor, Scores } from "./values/extractor.js";
+export { type ExtractorName, type OpenExtractorOptions, openExtractor } from "./values/extractors.js";
+export { type LabelledPair, type LabelPairsOptions, type LabelProgress, labelPairs } from "./values/label-pairs.js";
+export { ScoreCache } from "./values/score-cache.js";
+export { type Category, chooseValues, loadTaxonomy, type Taxonomy, type Value } from "./values/taxonomy.js";

@@ -30,13 +30,24 @@ export async function withResultSink(
   origin: Origin | null,
   work: (sink: ResultSink) => Promise<void>,
 ): Promise<void> {
+  const plan = origin === null ? null : () => planManifest(context.command, origin);
+  await withPlannedSink(output, context, plan, work);
+}
+
+/** The same with a manifest of the caller's; one without a hash of `data` is never taken for up to date. */
+export async function withPlannedSink(
+  output: string | undefined,
+  context: CommandContext,
+  plan: (() => Promise<Manifest>) | null,
+  work: (sink: ResultSink) => Promise<void>,
+): Promise<void> {
   if (output === undefined || output === "-") {
     await work({ write: (text) => context.print(text) });
     return;
   }
   const { isUpToDate, manifestPath, writeArtefact } = await import("../files/artefact.js");
-  const planned = origin === null ? null : await planManifest(context.command, origin);
-  // What came through a pipe is gone: such a result is never taken for up to date.
+  const planned = plan === null ? null : await plan();
+  // What came through a pipe is gone.
   if (planned?.sha256.data !== undefined && (await isUpToDate(output, planned))) {
     context.note(`${output} is up to date: ${manifestPath(output)} says that it was made from the same`);
     return;
@@ -53,6 +64,12 @@ async function planManifest(command: string, { options, model, adapters }: Origi
   if (options.input !== "-") sha256.data = await sha256File(options.input);
   for (const [name, adapter] of Object.entries(adapters))
     if (adapter !== null) sha256[`adapter ${name}`] = await adapter.hash();
-  const effective = Object.entries(options).filter(([name, value]) => !WITHOUT_EFFECT.has(name) && value !== undefined);
-  return manifestOf(model, { command, options: Object.fromEntries(effective), seed: options.seed, sha256 });
+  return manifestOf(model, { command, options: effectiveOptions(options), seed: options.seed, sha256 });
+}
+
+/** Those that have a say in the results. */
+export function effectiveOptions(options: object): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(options).filter(([name, value]) => !WITHOUT_EFFECT.has(name) && value !== undefined),
+  );
 }
