@@ -1,5 +1,7 @@
 /** The library: everything that `import … from "valora"` offers. */
 
+export type { Arm } from "./curation/arms.js";
+export { type CurateOptions, type CurateProgress, type Curation, curate } from "./curation/curate.js";
 export { readGenerationPrompts, readScoreRequests, readTexts, type TextLine } from "./data/input-lines.js";
 export { type PreferencePair, parsePair, readPairs } from "./data/pairs.js";
 export type { Adapter, CreateAdapterOptions } from "./engine/adapter.js";

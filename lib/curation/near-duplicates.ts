@@ -62,11 +62,16 @@ export function groupPairs(responses: Uint8Array, prompts: Uint32Array, options:
   const needed = entriesFor(options.threshold);
   const near = (a: number, b: number): boolean => isNear(responses, a, b, needed);
   // Response 2p is chosen, 2p + 1 rejected, of pair p: ⊕ 1 is the other response.
-  forEachCandidate(responses, (response) => prompts[response >>> 1]!, options, (left, right) => {
-    const [a, b] = [left >>> 1, right >>> 1];
-    if (prompts[a] !== prompts[b] || groups.find(a) === groups.find(b)) return;
-    if (near(left, right) && near(left ^ 1, right ^ 1)) groups.union(a, b);
-  });
+  forEachCandidate(
+    responses,
+    (response) => prompts[response >>> 1]!,
+    options,
+    (left, right) => {
+      const [a, b] = [left >>> 1, right >>> 1];
+      if (prompts[a] !== prompts[b] || groups.find(a) === groups.find(b)) return;
+      if (near(left, right) && near(left ^ 1, right ^ 1)) groups.union(a, b);
+    },
+  );
   return Uint32Array.from({ length: prompts.length }, (_, pair) => groups.find(pair));
 }
 

@@ -94,11 +94,13 @@ export function selectSubsets(scan: Scan, parts: readonly Part[], options: Selec
       ? [...counts.values()].sort(byTotal)
       : [...new Set(options.values)].map((value) => counts.get(value) ?? { value, chosen: 0, rejected: 0 });
   const enough = (count: ValueCount): boolean => totalOf(count) >= Math.max(1, options.minPairs);
-  const subsets = asked.filter(enough).map((count): Subset => ({
-    ...count,
-    number: scan.table.values.find(count.value)!,
-    members: { train: [], "held-out": [] },
-  }));
+  const subsets = asked.filter(enough).map(
+    (count): Subset => ({
+      ...count,
+      number: scan.table.values.find(count.value)!,
+      members: { train: [], "held-out": [] },
+    }),
+  );
   fill(scan, parts, subsets);
   for (const subset of subsets) subset.members.train = sample(scan, subset, options);
   return { subsets, tooFew: asked.filter((count) => !enough(count)) };

@@ -36,7 +36,8 @@ function compare(text: string | undefined, tokens: readonly number[] | undefined
 }
 
 /** Letters and digits with their marks; scripts without spaces between words are taken character by character. */
-const WORD = /[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{scx=Thai}]|(?:(?![\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{scx=Thai}])[\p{L}\p{M}\p{N}])+/gu;
+const WORD =
+  /[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{scx=Thai}]|(?:(?![\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{scx=Thai}])[\p{L}\p{M}\p{N}])+/gu;
 /** The same for text that is ASCII alone, several times as fast. */
 const ASCII_WORD = /[a-z0-9]+/g;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII is what is asked for
