@@ -67,14 +67,12 @@ function readWords(
     .parserConfiguration({
       "camel-case-expansion": false,
       "dot-notation": false,
-      "greedy-arrays": false,
       "parse-numbers": false,
       "parse-positional-numbers": false,
       "strip-dashed": false,
     })
     .boolean(flags.map(([name]) => name))
     .string(valued.map(([name]) => name))
-    .array(valued.filter(([, option]) => option.type === "strings").map(([name]) => name))
     .nargs(Object.fromEntries(valued.map(([name]) => [name, 1])))
     .config("config", (path) => readConfigFile(path, table, command.name))
     .strictOptions()
