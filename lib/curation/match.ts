@@ -18,8 +18,8 @@ import { isFlipped, type Member, memberOf, type Part, rowOf, type Subset } from 
 import { textKey } from "./text.js";
 
 /** Groups of length difference; with fewer than `BIN_PAIRS` pairs in each there are fewer of them. */
-const BINS = 20;
-const BIN_PAIRS = 20;
+const BINS = 50;
+const BIN_PAIRS = 8;
 const LENGTH_THIRDS = 3;
 
 export interface Matching {
