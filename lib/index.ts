@@ -29,7 +29,23 @@ export {
   ValoraError,
 } from "./errors.js";
 export { type JsonLine, type ReadJsonLinesOptions, readJsonLines } from "./files/json-lines.js";
+export { cohenKappa, fleissKappa } from "./metrics/agreement.js";
 export { type BootstrapOptions, bootstrapMean, type Interval } from "./metrics/bootstrap.js";
+export {
+  brierScore,
+  expectedCalibrationError,
+  type Forecast,
+  type ReliabilityBin,
+  reliability,
+} from "./metrics/calibration.js";
+export {
+  bootstrapScores,
+  confusionOf,
+  type Estimate,
+  type Judged,
+  scoresOf,
+  wilson,
+} from "./metrics/classification.js";
 export {
   type Crosstalk,
   type CrosstalkCell,
@@ -37,6 +53,7 @@ export {
   crosstalkMatrix,
   type PairMargin,
 } from "./metrics/crosstalk.js";
+export { makePickItem, type PickItem, pickPrecision, randomPickPrecision } from "./metrics/pick-target.js";
 export { ChatTemplate, loadChatTemplate, type Message } from "./models/chat-template.js";
 export { type Inspection, inspectPath } from "./models/inspect.js";
 export { type ModelFiles, readModelFiles } from "./models/model-files.js";
