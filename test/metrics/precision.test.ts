@@ -102,10 +102,23 @@ describe("precision, recall and F1", () => {
 });
 
 describe("kappa", () => {
-  it("of Cohen: two readers of 50 proposals, 20 yes-yes, 5 yes-no, 10 no-yes, 15 no-no, agree with 0.4", () => {
-    const first = [...repeat(25, "yes"), ...repeat(25, "no")];
-    const second = [...repeat(20, "yes"), ...repeat(5, "no"), ...repeat(10, "yes"), ...repeat(15, "no")];
-    assertNear(cohenKappa(first, second), 0.4, 1e-12, "kappa");
+  it("of Cohen has its well-known examples' values", () => {
+    // Worked examples of the encyclopaedia's article on Cohen's kappa: yes-yes, yes-no, no-yes, no-no.
+    for (const [both, firstOnly, secondOnly, neither, kappa] of [
+      [20, 5, 10, 15, 0.4],
+      [45, 15, 25, 15, 0.1304],
+      [25, 35, 5, 35, 0.2593],
+    ] as const) {
+      const first = [...repeat(both + firstOnly, "yes"), ...repeat(secondOnly + neither, "no")];
+      const second = [
+        ...repeat(both, "yes"),
+        ...repeat(firstOnly, "no"),
+        ...repeat(secondOnly, "yes"),
+        ...repeat(neither, "no"),
+      ];
+      assertNear(cohenKappa(first, second), kappa, 5.1e-5, `${both}, ${firstOnly}, ${secondOnly}, ${neither}`);
+    }
+    const first = ["yes", "no"];
     assert.equal(cohenKappa(first, first), 1);
     assert.ok(Number.isNaN(cohenKappa(["a"], ["a"])));
     assert.throws(() => cohenKappa(["a"], []), RangeError);
