@@ -6,6 +6,7 @@
 import { bench } from "./commands/bench.js";
 import type { AnyCommand, CommonValues } from "./commands/command.js";
 import { CommandContext } from "./commands/context.js";
+import { curate } from "./commands/curate.js";
 import { demo } from "./commands/demo.js";
 import { generate } from "./commands/generate.js";
 import { renderCommandHelp, renderMainHelp } from "./commands/help.js";
@@ -19,7 +20,19 @@ import { train } from "./commands/train.js";
 import { CancelledError, UsageError, ValoraError } from "./errors.js";
 import { VERSION } from "./files/version.js";
 
-const COMMANDS: readonly AnyCommand[] = [demo, pull, inspect, tokenize, label, train, score, generate, merge, bench];
+const COMMANDS: readonly AnyCommand[] = [
+  demo,
+  pull,
+  inspect,
+  tokenize,
+  label,
+  curate,
+  train,
+  score,
+  generate,
+  merge,
+  bench,
+];
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;

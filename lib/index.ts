@@ -1,5 +1,7 @@
 /** The library: everything that `import … from "valora"` offers. */
 
+export type { Arm } from "./curation/arms.js";
+export { type CurateOptions, type CurateProgress, type Curation, curate } from "./curation/curate.js";
 export type { DroppedComparison } from "./data/formats/format.js";
 export { FORMAT_NAMES, type FormatName, type FormatOptions } from "./data/formats/options.js";
 export { readGenerationPrompts, readScoreRequests, readTexts, type TextLine } from "./data/input-lines.js";
@@ -32,7 +34,23 @@ export {
   ValoraError,
 } from "./errors.js";
 export { type JsonLine, type ReadJsonLinesOptions, readJsonLines } from "./files/json-lines.js";
+export { cohenKappa, fleissKappa } from "./metrics/agreement.js";
 export { type BootstrapOptions, bootstrapMean, type Interval } from "./metrics/bootstrap.js";
+export {
+  brierScore,
+  expectedCalibrationError,
+  type Forecast,
+  type ReliabilityBin,
+  reliability,
+} from "./metrics/calibration.js";
+export {
+  bootstrapScores,
+  confusionOf,
+  type Estimate,
+  type Judged,
+  scoresOf,
+  wilson,
+} from "./metrics/classification.js";
 export {
   type Crosstalk,
   type CrosstalkCell,
@@ -40,6 +58,7 @@ export {
   crosstalkMatrix,
   type PairMargin,
 } from "./metrics/crosstalk.js";
+export { makePickItem, type PickItem, pickPrecision, randomPickPrecision } from "./metrics/pick-target.js";
 export { ChatTemplate, loadChatTemplate, type Message } from "./models/chat-template.js";
 export { type Inspection, inspectPath } from "./models/inspect.js";
 export { type ModelFiles, readModelFiles } from "./models/model-files.js";

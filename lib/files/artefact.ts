@@ -43,7 +43,7 @@ export function manifestPath(path: string): string {
   return `${path}.manifest.json`;
 }
 
-/** What decides the content: threads and memory limit do not, nor does the version of Node. */
-function essence({ command, options, seed, versions, device, sha256 }: Manifest): string {
+/** What decides the content, as a text to compare: threads and memory limit do not, nor does the version of Node. */
+export function essence({ command, options, seed, versions, device, sha256 }: Manifest): string {
   return JSON.stringify([command, options, seed, versions.valora, device?.kind, sha256]);
 }

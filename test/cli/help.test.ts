@@ -13,6 +13,7 @@ const PROMISED: Record<string, string> = {
   pull: "",
   inspect: "json",
   tokenize: "model input output chat no-generation-prompt chat-template",
+  curate: "input output value min-pairs max-pairs arm threshold near-duplicates held-out",
   train:
     "model pairs output rank alpha targets rslora loss label-smoothing rpo-alpha beta learning-rate schedule warmup " +
     "weight-decay clip batch-pairs accumulate epochs steps max-length no-shuffle init-adapter reference save-every keep resume chat-template",
