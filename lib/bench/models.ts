@@ -65,8 +65,18 @@ function scoreWorkloads({ files }: Model): ScoreWorkload[] {
 }
 
 /** Opens the model of the suites. */
-export function openBenchModel(name: string, { isa, compute, threads }: MeasureOptions, memoryBytes?: number): Promise<Model> {
-  return openModel(name, { device: "cpu", isa, compute, threads, ...(memoryBytes === undefined ? {} : { memoryBytes }) });
+export function openBenchModel(
+  name: string,
+  { isa, compute, threads }: MeasureOptions,
+  memoryBytes?: number,
+): Promise<Model> {
+  return openModel(name, {
+    device: "cpu",
+    isa,
+    compute,
+    threads,
+    ...(memoryBytes === undefined ? {} : { memoryBytes }),
+  });
 }
 
 /** What every row of a model says. */

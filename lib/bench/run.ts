@@ -38,7 +38,13 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   const threads = checkThreads(options.threads);
   const info = native.info();
   const isa = chooseDevice("cpu", options.isa, options.compute, info).isa ?? info.isas[0]!;
-  const measuring: MeasureOptions = { isa, compute: options.compute, threads, time: options.time, signal: options.signal };
+  const measuring: MeasureOptions = {
+    isa,
+    compute: options.compute,
+    threads,
+    time: options.time,
+    signal: options.signal,
+  };
   const peaks = new Peaks(isa, threads);
   const suites = SUITES.filter((suite) => options.suites.includes(suite));
   const kernels = suites.includes("kernels") ? await kernelTasks(options.only) : [];

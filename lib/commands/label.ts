@@ -48,19 +48,14 @@ export const label = defineCommand({
   commonOptions: MODEL_COMMON,
   examples: ["valora label --input pairs.jsonl --extractor lexicon --output labelled.jsonl"],
   async run(options, context) {
-    const [
-      { openExtractor },
-      { labelPairs },
-      { ScoreCache },
-      { readPreferenceData },
-      { describeReadReport },
-    ] = await Promise.all([
-      import("../values/extractors.js"),
-      import("../values/label-pairs.js"),
-      import("../values/score-cache.js"),
-      import("../data/preference-data.js"),
-      import("../data/read-report.js"),
-    ]);
+    const [{ openExtractor }, { labelPairs }, { ScoreCache }, { readPreferenceData }, { describeReadReport }] =
+      await Promise.all([
+        import("../values/extractors.js"),
+        import("../values/label-pairs.js"),
+        import("../values/score-cache.js"),
+        import("../data/preference-data.js"),
+        import("../data/read-report.js"),
+      ]);
     const { signal } = context;
     const reading = preferenceOptions(options);
     const values = await chooseWanted(options);

@@ -48,7 +48,14 @@ export async function referenceLogprobs(
   pairs: readonly TokenizedPair[],
   options: ReferenceOptions,
 ): Promise<ReferenceLogprobs> {
-  const parts = [NUMERICS, model.device.kind, model.device.compute, await model.hash(), options.adapterHash, hashPairs(pairs)];
+  const parts = [
+    NUMERICS,
+    model.device.kind,
+    model.device.compute,
+    await model.hash(),
+    options.adapterHash,
+    hashPairs(pairs),
+  ];
   const key = createHash("sha256").update(JSON.stringify(parts)).digest("hex");
   const cached = await readCached(referenceCachePath(key), key, pairs.length);
   if (cached !== null) return { values: cached, source: "cached" };

@@ -9,7 +9,8 @@
 namespace valora::reference {
 
 void embed_forward(View y, const Weight& table, const int32_t* ids, const Context& context) {
-  parallel_for(context, y.rows, [&](int64_t n, int) { read_row(table, Compute::kFloat32, ids[n], y.row(n)); });
+  parallel_for(context, y.rows,
+               [&](int64_t n, int) { read_row(table, Compute::kFloat32, ids[n], y.row(n)); });
 }
 
 void rope(View x, View table, const int32_t* positions, int64_t head_dim, int direction,

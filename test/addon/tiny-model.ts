@@ -80,7 +80,12 @@ export const TENSORS: NativeTensor[] = (() => {
 })();
 
 /** The reference backend: it is on every machine, and slow enough to be interrupted. */
-export const OPTIONS: NativeOpenOptions = { backend: "reference", threads: 2, memoryBytes: 2 ** 31, compute: "float32" };
+export const OPTIONS: NativeOpenOptions = {
+  backend: "reference",
+  threads: 2,
+  memoryBytes: 2 ** 31,
+  compute: "float32",
+};
 
 export const openTiny = () => native.openModel(CONFIG, TENSORS, OPTIONS);
 

@@ -62,11 +62,17 @@ describe("chooseDevice", () => {
   });
 
   it("says how bf16 is computed, and refuses arithmetic that there is not", () => {
-    assert.match(chooseDevice("auto", undefined, "bf16", info).reason, /bf16 by float32 instructions, to the same bits/);
+    assert.match(
+      chooseDevice("auto", undefined, "bf16", info).reason,
+      /bf16 by float32 instructions, to the same bits/,
+    );
     const able: NativeInfo = { ...info, isas: ["avx512", "avx2", "generic"], bf16: true };
     assert.match(chooseDevice("auto", undefined, "bf16", able).reason, /bf16 by AVX512-BF16/);
     assert.match(chooseDevice("cpu", "avx2", "bf16", able).reason, /no faster than float32/);
-    assert.throws(() => chooseDevice("cpu", undefined, "int4" as "bf16", able), { name: "UsageError", message: /int4/ });
+    assert.throws(() => chooseDevice("cpu", undefined, "int4" as "bf16", able), {
+      name: "UsageError",
+      message: /int4/,
+    });
   });
 
   it("refuses a device or instruction set that is not there, instead of falling back", () => {
@@ -74,7 +80,10 @@ describe("chooseDevice", () => {
       name: "UnsupportedError",
       message: /no CUDA backend/,
     });
-    assert.throws(() => chooseDevice("cpu", "avx512", "float32", info), { name: "UnsupportedError", message: /avx2, generic/ });
+    assert.throws(() => chooseDevice("cpu", "avx512", "float32", info), {
+      name: "UnsupportedError",
+      message: /avx2, generic/,
+    });
     assert.throws(() => chooseDevice("gpu" as "cpu", undefined, "float32", info), { name: "UsageError" });
   });
 
