@@ -26,6 +26,9 @@ struct TinyShape {
   int64_t head_dim = 6;  // C = 24, H = 4
   bool biases = false;
   bool tied = false;
+  int64_t channels = 24;
+  int64_t feed_forward = 40;
+  int64_t vocabulary = 83;
 };
 
 inline std::vector<TinyShape> tiny_shapes() {
@@ -72,12 +75,12 @@ class TinyModel {
   explicit TinyModel(const TinyShape& shape, int64_t layers = 3, uint64_t seed = 1)
       : random_(seed) {
     config.layers = layers;
-    config.channels = 24;
+    config.channels = shape.channels;
     config.heads = 4;
     config.kv_heads = 2;
     config.head_dim = shape.head_dim;
-    config.feed_forward = 40;
-    config.vocabulary = 83;
+    config.feed_forward = shape.feed_forward;
+    config.vocabulary = shape.vocabulary;
     config.max_positions = 160;
     config.norm_placement = shape.norm_placement;
     config.qk_norm = shape.qk_norm;
