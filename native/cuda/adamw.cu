@@ -65,8 +65,13 @@ template <bool kAligned>
 __global__ void __launch_bounds__(kSumBlock)
     squares_kernel(Global<double> partial, Rows<const float> x, int64_t rows, int64_t cols) {
   const int64_t quads_a_row = (cols + kQuad - 1) / kQuad;
+  const int64_t first = int64_t{blockIdx.x} * kSumBlock;
+  if (first >= rows * quads_a_row) {
+    if (threadIdx.x == 0) store(partial + blockIdx.x, 0.0);
+    return;
+  }
   double sum = 0;
-  for (int64_t quad = int64_t{blockIdx.x} * kSumBlock + threadIdx.x; quad < rows * quads_a_row;
+  for (int64_t quad = first + threadIdx.x; quad < rows * quads_a_row;
        quad += int64_t{kSumPartials} * kSumBlock) {
     const int64_t column = quad % quads_a_row * kQuad;
     const float4 v = load_quad<kAligned>(x.row(quad / quads_a_row) + column, cols - column);
