@@ -172,20 +172,27 @@ function writeTable(text, nvcc) {
   const version = /V([\d.]+)/.exec(run(nvcc, ["--version"]).stdout)?.[1];
   const before = readFileSync(document, "utf8");
   const block = /(<!-- compiled -->\n)[^]*(\n<!-- end -->)/;
-  if (!block.test(before)) throw new CompileFailed("docs/cuda.md has lost its <!-- compiled --> and <!-- end --> lines");
-  writeFileSync(document, before.replace(block, (_, begin, end) => `${begin}nvcc ${version}.\n\n${text}${end}`));
+  if (!block.test(before))
+    throw new CompileFailed("docs/cuda.md has lost its <!-- compiled --> and <!-- end --> lines");
+  writeFileSync(
+    document,
+    before.replace(block, (_, begin, end) => `${begin}nvcc ${version}.\n\n${text}${end}`),
+  );
 }
 
 function main(args) {
   const unknown = args.find((arg) => !(arg in ARCHITECTURES) && arg !== "--write" && arg !== "--install");
-  if (unknown) throw new CompileFailed(`${unknown} is none of ${Object.keys(ARCHITECTURES).join(", ")}, --write, --install`);
+  if (unknown)
+    throw new CompileFailed(`${unknown} is none of ${Object.keys(ARCHITECTURES).join(", ")}, --write, --install`);
   const nvcc = findNvcc(args.includes("--install"));
   const named = args.filter((arg) => arg in ARCHITECTURES);
   const architectures = named.length > 0 ? named : Object.keys(ARCHITECTURES);
   const folder = mkdtempSync(join(tmpdir(), "valora-cuda-"));
   try {
     const files = new Map();
-    for (const file of readdirSync(sources).filter((name) => name.endsWith(".cu")).sort()) {
+    for (const file of readdirSync(sources)
+      .filter((name) => name.endsWith(".cu"))
+      .sort()) {
       process.stderr.write(`${file}\n`);
       files.set(file, compile(nvcc, file, architectures, folder));
     }

@@ -2,8 +2,8 @@
 // twenty orders, near the reference backend's results, and with the traffic that their buffers'
 // sizes call for. (Values on awkward shapes: ops_rows_test.cc, built for the emulation as well.)
 //
-// Seen failing: block_sum without its barrier; a row's second reading not kept in registers (kHeld
-// 1); quads stored number by number; a group's last quad left out.
+// Seen failing: block_sum without its barrier; quads stored number by number; a group's last quads
+// not written; up read twice by swiglu_forward (bytes).
 #include <functional>
 
 #include "cuda/cuda.h"
@@ -50,7 +50,7 @@ void expect_right(const Buffer& out, double tolerance, int64_t least_bytes,
   std::vector<float> first;
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
     restore();
-    // A cache of an eighth of what is moved: a second visit to a row costs, one to a weight does
+    // A cache of an eighth of what is moved: a weight that every row reads stays in it, a matrix
     // not.
     emulation::Session session({.seed = seed, .l2_bytes = least_bytes / 8});
     device();

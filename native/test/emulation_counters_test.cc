@@ -1,6 +1,6 @@
 // The emulation's counts on kernels whose traffic is known by hand.
 //
-// Seen failing: requests told apart by their order alone; broadcasts counted as conflicts; 16-byte
+// Seen failing: visits of a line not told apart; broadcasts counted as conflicts; 16-byte
 // accesses served a warp at a time; sectors of dirty lines never written back.
 #include <vector>
 

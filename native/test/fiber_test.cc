@@ -1,7 +1,6 @@
 // Fibers: switching, exceptions, stacks that are used again; built for both ways of switching.
 //
-// Seen failing: the initial stack pointer 8 bytes off (aligned vector spills crash); failure_ not
-// rethrown.
+// Seen failing: a new stack laid out one word off; failure_ not rethrown.
 #include "cuda/emulation/fiber.h"
 
 #include <gtest/gtest.h>
