@@ -171,7 +171,7 @@ function table(files, architectures, sizes) {
 function writeTable(text, nvcc) {
   const version = /V([\d.]+)/.exec(run(nvcc, ["--version"]).stdout)?.[1];
   const before = readFileSync(document, "utf8");
-  const block = /(<!-- compiled -->\n)[^]*(\n<!-- end -->)/;
+  const block = /(<!-- compiled -->\n).*?(\n<!-- end -->)/s;
   if (!block.test(before))
     throw new CompileFailed("docs/cuda.md has lost its <!-- compiled --> and <!-- end --> lines");
   writeFileSync(
