@@ -6,13 +6,20 @@
 #include <cstdint>
 #include <cstring>
 
+// CUDA kernels use these too.
+#ifdef __CUDACC__
+#define VALORA_ANYWHERE __host__ __device__
+#else
+#define VALORA_ANYWHERE
+#endif
+
 namespace valora {
 
 // e^x in float32. x = n ln 2 + r with |r| <= ln 2 / 2 (two-part reduction), e^r by a degree-6
 // Taylor-like polynomial (Cephes expf's coefficients), scaled by 2^n in two factors. Below -87 the
 // result is 0, above 88.3762 infinity; NaN stays NaN. Largest error: measured in
 // native/test/scalar_math_test.cc.
-inline float exp_scalar(float x) {
+VALORA_ANYWHERE inline float exp_scalar(float x) {
   if (!(x >= -87.0f)) return x != x ? x : 0.0f;
   if (x > 88.3762f) return INFINITY;
   const float n = std::nearbyintf(x * 1.44269504088896341f);
@@ -37,6 +44,6 @@ inline float exp_scalar(float x) {
 }
 
 // silu(x) = x / (1 + e^-x), and its derivative.
-inline float silu_scalar(float x) { return x / (1.0f + exp_scalar(-x)); }
+VALORA_ANYWHERE inline float silu_scalar(float x) { return x / (1.0f + exp_scalar(-x)); }
 
 }  // namespace valora

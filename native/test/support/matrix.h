@@ -140,7 +140,8 @@ inline void expect_within(const Matrix& got, const Answer& want, const std::stri
   }
 }
 
-// The CPU's instruction sets, then the reference too.
+// The CPU's instruction sets, then the reference too; or, in builds for it, the CUDA kernels under
+// emulation.
 inline std::vector<const Ops*> cpu_backends() {
   std::vector<const Ops*> list;
   for (const char* isa : {"avx512", "avx2", "neon", "generic"}) {
@@ -148,11 +149,16 @@ inline std::vector<const Ops*> cpu_backends() {
   }
   return list;
 }
+#ifdef VALORA_EMULATED_CUDA
+const Ops& emulated_cuda_ops();
+inline std::vector<const Ops*> backends() { return {&emulated_cuda_ops()}; }
+#else
 inline std::vector<const Ops*> backends() {
   std::vector<const Ops*> list = cpu_backends();
   list.push_back(&reference_ops());
   return list;
 }
+#endif
 inline std::string backend_name(const testing::TestParamInfo<const Ops*>& info) {
   return info.param->name;
 }
