@@ -9,13 +9,15 @@
  *   gap       between the two largest logits, below which either token is a fair greedy choice
  *   loss      of a DPO step
  * float32: what torch's own float32 was measured to be off by (test/golden/README.md); a greedy gap and a loss after a
- * few steps of AdamW follow from it. bf16 keeps 8 bits of every number, int8 as many of each block of activations:
+ * few steps of AdamW follow from it. A cache of keys and values in float16, 11 bits, was seen to cost 4e-5 nats a token.
+ * bf16 keeps 8 bits of every number, int8 as many of each block of activations:
  * logits near 20 are off by a few hundredths at the end of 30 layers.
  */
 export const PRECISIONS = {
   float32: { logprob: 3e-5, absolute: 3e-4, gap: 1e-3, loss: 1e-3 },
+  "float16 cache": { logprob: 3e-4, absolute: 3e-3, gap: 0.02 },
   bf16: { logprob: 0.03, absolute: 0.3, gap: 0.5, loss: 0.05 },
-  int8: { logprob: 0.03, absolute: 0.3, gap: 0.5, loss: 0.05 },
+  int8: { logprob: 0.03, absolute: 0.3, gap: 0.5 },
 };
 
 /**

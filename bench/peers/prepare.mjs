@@ -21,7 +21,8 @@ const readLines = (path) =>
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => JSON.parse(line));
-const writeLines = (path, records) => writeFileSync(path, records.map((record) => `${JSON.stringify(record)}\n`).join(""));
+const writeLines = (path, records) =>
+  writeFileSync(path, records.map((record) => `${JSON.stringify(record)}\n`).join(""));
 
 /** llama_peer's form: the first target's index, then the tokens. */
 const writeTokens = (path, sequences) =>
@@ -135,7 +136,7 @@ export async function writeAdapters(folder, valora, model, { rank, alpha }) {
     await opened.dispose();
     for (const path of others) {
       const { config, modules } = await valora.readAdapter(path);
-      for (const { a, b } of modules) b.forEach((_, at) => (b[at] = 0.1 * a[(7 * at) % a.length]));
+      for (const { a, b } of modules) b.set(b.map((_, at) => 0.1 * a[(7 * at) % a.length]));
       await valora.writeAdapter(path, modules, config);
     }
   }

@@ -65,7 +65,8 @@ function readOptions() {
   });
   const count = (name) => {
     if (values[name] === undefined) return undefined;
-    if (!/^[1-9]\d*$/.test(values[name])) throw new Error(`--${name} has to be a number from 1 on, not ${values[name]}`);
+    if (!/^[1-9]\d*$/.test(values[name]))
+      throw new Error(`--${name} has to be a number from 1 on, not ${values[name]}`);
     return Number(values[name]);
   };
   if (!["table", "json"].includes(values.format)) throw new Error("--format has to be table or json");
@@ -89,7 +90,10 @@ async function prepare(options, tasks) {
   const llama = uses("llama") ? setUpLlama(folder, python.program ?? "python3") : {};
   const gguf = await valora.resolveModel("smollm2-135m-instruct");
   const { weights, reason } = writeWeights(join(folder, "weights"), python.program, gguf);
-  const key = createHash("sha256").update(JSON.stringify([options.limit, options.pairs])).digest("hex").slice(0, 8);
+  const key = createHash("sha256")
+    .update(JSON.stringify([options.limit, options.pairs]))
+    .digest("hex")
+    .slice(0, 8);
   const inputs = writeInputs(join(folder, `inputs-${key}`), options);
   const adapters = await writeAdapters(join(folder, "adapters"), valora, gguf, TRAINING);
   return {

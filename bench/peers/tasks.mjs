@@ -20,14 +20,28 @@ const python = (name, script, settings, precision = "float32", against = "valora
   against,
   precision,
 });
-/** llama.cpp rounds activations to the type that it multiplies them in: BF16, or Q8_1 beside Q4_1. */
-const LLAMA_PRECISION = { F32: "float32", BF16: "bf16", Q4_1: "int8" };
+/**
+ * llama.cpp keeps keys and values in F16, and rounds activations to the type that it multiplies them in: BF16, or Q8_1
+ * beside Q4_1.
+ */
+const LLAMA_PRECISION = { F32: "float16 cache", BF16: "bf16", Q4_1: "int8" };
 
 const harness = (input, form) => [
   ...[1, 8, 32].map((batch) =>
-    python(`lm-eval float32, batch ${batch}`, "score_lm_eval.py", { weights: "F32", dtype: "float32", batch, input, form }),
+    python(`lm-eval float32, batch ${batch}`, "score_lm_eval.py", {
+      weights: "F32",
+      dtype: "float32",
+      batch,
+      input,
+      form,
+    }),
   ),
-  python("lm-eval bfloat16, batch 8", "score_lm_eval.py", { weights: "BF16", dtype: "bfloat16", batch: 8, input, form }, "bf16"),
+  python(
+    "lm-eval bfloat16, batch 8",
+    "score_lm_eval.py",
+    { weights: "BF16", dtype: "bfloat16", batch: 8, input, form },
+    "bf16",
+  ),
 ];
 
 const trl = (name, settings, precision) =>
@@ -59,7 +73,8 @@ export const TASKS = [
     name: "dpo",
     unit: "pairs",
     kind: "losses",
-    about: "DPO over one epoch of HH-RLHF pairs, reference pass included; LoRA r=4 on all linear layers, 8 pairs a step",
+    about:
+      "DPO over one epoch of HH-RLHF pairs, reference pass included; LoRA r=4 on all linear layers, 8 pairs a step",
     contenders: [
       valora("valora", { job: "dpo", weights: "Q4_1", input: "pairs" }),
       bf16Compute({ job: "dpo", weights: "Q4_1", input: "pairs" }),
@@ -128,7 +143,10 @@ export const TASKS = [
         input: "adapter-requests",
         adapters: "apart",
       }),
-      { ...valora("valora, base alone", { job: "score", weights: "Q4_1", input: "adapter-requests" }), precision: null },
+      {
+        ...valora("valora, base alone", { job: "score", weights: "Q4_1", input: "adapter-requests" }),
+        precision: null,
+      },
       python("lm-eval + PEFT, the first adapter, batch 8", "score_lm_eval.py", {
         weights: "F32",
         dtype: "float32",
@@ -148,9 +166,19 @@ export const TASKS = [
     timed: "wall",
     about: "from the start of the program to the first result of the default model",
     contenders: [
-      { name: "valora", program: "valora-cli", settings: { weights: "Q4_1", input: "first" }, against: "valora", precision: "float32" },
+      {
+        name: "valora",
+        program: "valora-cli",
+        settings: { weights: "Q4_1", input: "first" },
+        against: "valora",
+        precision: "float32",
+      },
       python("transformers float32", "load_transformers.py", { weights: "F32", dtype: "float32", input: "first" }),
-      python("transformers from the GGUF", "load_transformers.py", { weights: "Q4_1", dtype: "float32", input: "first" }),
+      python("transformers from the GGUF", "load_transformers.py", {
+        weights: "Q4_1",
+        dtype: "float32",
+        input: "first",
+      }),
       {
         name: "llama.cpp",
         program: "llama",

@@ -1,5 +1,5 @@
 /** valora as a contender, used by its library: one job, one line of JSON. Settings come as JSON in the first argument. */
-import { openModel, readPairs, readScoreRequests, readGenerationPrompts, trainDpo } from "../../dist/index.js";
+import { openModel, readGenerationPrompts, readPairs, readScoreRequests, trainDpo } from "../../dist/index.js";
 
 const settings = JSON.parse(process.argv[2]);
 const { files, threads, compute = "float32" } = settings;
