@@ -60,12 +60,12 @@ const result = (contender: string, round: number, seconds: number, answers = [-1
 });
 
 test("a ratio is the median of the ratios of each round, however the machine's speed changed between rounds", () => {
-  // Round by round valora is 2, 4 and 3 times as fast; the medians of the times would give 10 / 3.
-  const seconds = { valora: [1, 10, 3], peer: [2, 40, 9] };
+  // Round by round valora is 4, 2 and 1 times as fast; the medians of the rates would give 20 / 15.
+  const seconds = { valora: [1, 10, 3], peer: [4, 20, 3] };
   const records = Object.entries(seconds).flatMap(([name, all]) => all.map((s, at) => result(name, at + 1, s)));
   const [valora, peer] = rowsOf(TASK, records) as [Row, Row];
-  assert.deepEqual([peer.ratio, peer.ratio_low, peer.ratio_high], [3, 2, 4]);
-  assert.equal(peer.rate, 60 / 9);
+  assert.deepEqual([peer.ratio, peer.ratio_low, peer.ratio_high], [2, 1, 4]);
+  assert.equal(peer.rate, 60 / 4);
   assert.equal(valora.rate, 60 / 3);
   assert.equal(valora.ratio, null);
   assert.equal(valora.refused, null);
