@@ -2,7 +2,8 @@
  * The file of results: one record for each (task, contender, round), kept after every one of them, so that a run that
  * was cut off goes on where it stopped; and the arithmetic of medians and ratios over them.
  */
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { disagreement } from "./agree.mjs";
 
 export class Results {
@@ -39,6 +40,7 @@ export class Results {
   }
 
   save() {
+    mkdirSync(dirname(this.path), { recursive: true });
     const draft = `${this.path}.${process.pid}.tmp`;
     writeFileSync(draft, `${JSON.stringify(this.data, null, 1)}\n`);
     renameSync(draft, this.path);

@@ -72,13 +72,21 @@ function readOptions() {
   if (!["table", "json"].includes(values.format)) throw new Error("--format has to be table or json");
   return {
     ...values,
-    only: new RegExp(values.only, "u"),
+    only: pattern(values.only),
     folder: resolve(values.folder),
     rounds: count("rounds"),
     limit: count("limit"),
     newTokens: count("new-tokens"),
     threads: count("threads"),
   };
+}
+
+function pattern(text) {
+  try {
+    return new RegExp(text, "u");
+  } catch {
+    throw new Error(`--only has to be a regular expression, not "${text}"`);
+  }
 }
 
 /** Programs, inputs and weights. What is missing has its reason in `missing`. */
@@ -194,7 +202,9 @@ async function main() {
 try {
   await main();
 } catch (error) {
-  // Refusals are one sentence; a mistake in this script has a place.
-  console.error(error.constructor === Error ? `peers: ${error.message}` : error);
+  // A refusal is one sentence; a mistake in this script has a place, too.
+  const refused =
+    error.constructor === Error || error instanceof valora.ValoraError || error.code?.startsWith("ERR_PARSE_ARGS");
+  console.error(refused ? `peers: ${error.message}` : error);
   process.exitCode = 1;
 }
