@@ -35,16 +35,16 @@ const USAGE = `Usage: node bench/peers/run.mjs [OPTIONS]
   --threads N        (all cores)
   --format X         table|json (table)`;
 
-/** Of DPO, the same for all. */
-const TRAINING = {
-  batchPairs: 8, // TRL's default
+/** Of DPO, the same for all. Few pairs still make two steps: the first one's loss is ln 2 whatever it was computed from. */
+const trainingOf = (limit = 16) => ({
+  batchPairs: Math.max(1, Math.min(8, Math.floor(limit / 2))), // 8 is TRL's default
   rank: 4,
   alpha: 16,
   beta: 0.1,
   learningRate: 2e-4,
   weightDecay: 0,
   clip: 1,
-};
+});
 
 function readOptions() {
   const text = { type: "string" };
@@ -103,7 +103,7 @@ async function prepare(options, tasks) {
     .digest("hex")
     .slice(0, 8);
   const inputs = writeInputs(join(folder, `inputs-${key}`), options);
-  const adapters = await writeAdapters(join(folder, "adapters"), valora, gguf, TRAINING);
+  const adapters = await writeAdapters(join(folder, "adapters"), valora, gguf, trainingOf());
   return {
     programs: { python: python.program, llama: llama.program },
     missing: { python: python.reason, llama: llama.reason, weights: reason },
@@ -115,8 +115,9 @@ async function prepare(options, tasks) {
 }
 
 /** The contender with its files; or why it cannot run. */
-function equip(task, contender, prepared, { threads, newTokens }) {
+function equip(task, contender, prepared, { threads, newTokens, limit }) {
   const { programs, missing, inputs, adapters, weights } = prepared;
+  const training = trainingOf(limit);
   const { program, settings } = contender;
   if (program in missing && programs[program] === undefined) return { reason: missing[program] };
   const model = weights[settings.weights];
@@ -125,7 +126,7 @@ function equip(task, contender, prepared, { threads, newTokens }) {
   if (typeof settings.adapters === "string") files.adapters = adapters.others;
   if (settings.adapter) files.adapter = adapters.others[0];
   return {
-    ready: { ...contender, settings: { ...settings, unit: task.unit, threads, newTokens, training: TRAINING, files } },
+    ready: { ...contender, settings: { ...settings, unit: task.unit, threads, newTokens, training, files } },
   };
 }
 

@@ -15,6 +15,13 @@ from trl import DPOConfig, DPOTrainer
 FILES, TRAINING = SETTINGS["files"], SETTINGS["training"]
 
 
+class TokensTrainer(DPOTrainer):
+    """Takes pairs that are tokens already, so that everyone trains on the same."""
+
+    def _prepare_dataset(self, dataset, *rest):
+        return dataset
+
+
 class Losses(TrainerCallback):
     def __init__(self):
         self.losses = []
@@ -34,7 +41,7 @@ started = time.perf_counter()
 columns = {"prompt_ids": "prompt_tokens", "chosen_ids": "chosen_tokens", "rejected_ids": "rejected_tokens"}
 losses = Losses()
 with tempfile.TemporaryDirectory() as folder:
-    trainer = DPOTrainer(
+    trainer = TokensTrainer(
         model=model,
         args=DPOConfig(
             output_dir=folder,
