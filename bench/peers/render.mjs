@@ -7,7 +7,7 @@ export function renderTable(data, tasks, rows) {
   const notes = [
     ...rows
       .filter(({ refused }) => refused !== null)
-      .map(({ task, contender, refused }) => `No ratio for ${task}: ${contender}: the answers disagree (${refused}).`),
+      .map(({ task, contender, refused }) => `No ratio for ${task}: ${contender}: ${refused}.`),
     ...(data.left_out ?? []).map(({ task, contender, reason }) => `Left out: ${task}: ${contender}: ${reason}`),
   ];
   return [
@@ -25,7 +25,7 @@ function facts({ machine, versions, settings }) {
   const { cpu, cores, isas, date } = machine;
   const peers = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   return [
-    `valora, commit ${settings.commit}, on ${cpu}, ${cores} cores (${isas.join(", ")}), ${settings.threads} threads, ${date}`,
+    `valora, commit ${settings.commit}, on ${cpu}, ${cores} cores (${isas.join(", ")}), threads: ${settings.threads}, ${date}`,
     `beside ${peers.join(", ")}`,
   ];
 }

@@ -105,8 +105,10 @@ export function rowsOf(task, records) {
 
 function refusal(task, { precision, against }, pairs) {
   if (pairs.length === 0) return `nothing of ${against} to compare with`;
-  if (precision === null) return null;
   for (const { ours, theirs } of pairs) {
+    const due = (ours.work * theirs.answers.length) / ours.answers.length;
+    if (theirs.work !== due) return `round ${ours.round}, it counts ${theirs.work} ${task.unit} where there are ${due}`;
+    if (precision === null) continue;
     const message = disagreement(task.kind, ours, theirs, precision);
     if (message !== null) return `round ${ours.round}, ${message}`;
   }

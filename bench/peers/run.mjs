@@ -164,8 +164,8 @@ async function runAll(options, tasks, prepared, results) {
           continue;
         }
         const after = measurePeak(options.threads);
-        const seconds = task.timed === "wall" ? result.wall_seconds : result.seconds;
-        const record = { task: task.name, contender: contender.name, round, ...result, seconds };
+        const timed = task.timed === "wall" ? { work: 1, seconds: result.wall_seconds } : {};
+        const record = { task: task.name, contender: contender.name, round, ...result, ...timed };
         results.add({ ...record, machine_gflops: Math.max(peak, after) });
         peak = after;
         say(`${rateOf(record).toPrecision(3)} ${task.unit}/s`);

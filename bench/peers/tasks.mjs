@@ -74,7 +74,7 @@ export const TASKS = [
     unit: "pairs",
     kind: "losses",
     about:
-      "DPO over one epoch of HH-RLHF pairs, reference pass included; LoRA r=4 on all linear layers, 8 pairs a step",
+      "DPO over one epoch of HH-RLHF pairs, reference pass included; LoRA r=4 on all linear layers, at most 8 pairs a step",
     contenders: [
       valora("valora", { job: "dpo", weights: "Q4_1", input: "pairs" }),
       bf16Compute({ job: "dpo", weights: "Q4_1", input: "pairs" }),

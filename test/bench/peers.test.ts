@@ -81,6 +81,15 @@ test("there is no ratio where the answers of any round disagree", () => {
   assert.match(peer.refused!, /^round 2, answer 1: -10\.01 is 0\.01\d* from -10/);
 });
 
+test("there is no ratio where a contender counts other work than its answers took, and part of them is part of the work", () => {
+  const [ours, theirs] = [result("valora", 1, 1, [-10, -20]), result("peer", 1, 2, [-10])];
+  const [, other] = rowsOf(TASK, [ours, theirs]) as [Row, Row];
+  assert.equal(other.ratio, null);
+  assert.match(other.refused!, /counts 60 tokens where there are 30/);
+  const [, part] = rowsOf(TASK, [ours, { ...theirs, work: 30 }]) as [Row, Row];
+  assert.equal(part.ratio, 60 / 15);
+});
+
 test("there is no ratio where the contender to compare with has no result of the same round", () => {
   const [peer] = rowsOf(TASK, [result("peer", 1, 2), result("valora", 2, 1)]).filter((row) => row.contender === "peer");
   assert.equal(peer!.ratio, null);
