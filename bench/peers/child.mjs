@@ -57,11 +57,24 @@ export async function runContender(contender, programs, folder) {
   }
 }
 
+/** A run that is stopped takes its contender with it: what went on would slow down the next run's. */
+let running = null;
+for (const [signal, status] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+]) {
+  process.on(signal, () => {
+    running?.kill("SIGKILL");
+    process.exit(status);
+  });
+}
+
 /** Resolves when the process has ended; the clock stops at its line. */
 function firstLine([command, ...args], env) {
   return new Promise((resolve) => {
     const started = performance.now();
     const child = spawn(command, args, { env, stdio: ["ignore", "pipe", "pipe"] });
+    running = child;
     let output = "";
     let errors = "";
     let wall_seconds = null;
@@ -75,6 +88,7 @@ function firstLine([command, ...args], env) {
     });
     child.on("error", (error) => resolve({ problem: error.message }));
     child.on("close", (status, signal) => {
+      running = null;
       const line = lineOf(output);
       if (status === 0 && line !== undefined) return resolve({ line, wall_seconds, problem: null });
       const last = errors.trim().split("\n").at(-1) || "nothing was said";
