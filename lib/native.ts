@@ -96,7 +96,7 @@ export interface NativeOpenOptions {
 export interface NativeInfo {
   /** Instruction sets that this build and machine have, best first. */
   isas: Isa[];
-  /** Whether this machine has instructions for bfloat16 products; without them they have the same bits, no faster. */
+  /** Whether this machine has instructions for bfloat16 products; without them they have the same bits, slower than float32. */
   bf16: boolean;
   /** Whether the addon was built with the CUDA backend. */
   cuda: boolean;

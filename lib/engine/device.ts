@@ -39,7 +39,7 @@ export function chooseDevice(
   const how =
     chosen.backend === "cpu" && info.bf16 && (chosen.isa ?? info.isas[0]) === "avx512"
       ? "bf16 by AVX512-BF16"
-      : "bf16 by float32 instructions, to the same bits and no faster than float32";
+      : "bf16 by float32 instructions, to the same bits and slower than float32";
   return { ...chosen, reason: `${chosen.reason}; ${how}` };
 }
 

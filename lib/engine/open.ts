@@ -17,7 +17,7 @@ export interface OpenModelOptions {
   memoryBytes?: number;
   /**
    * Arithmetic of products with frozen matrices: float32 (default), or both sides rounded to bfloat16 and summed in
-   * float32: about twice as fast where the CPU has AVX512-BF16, and no faster elsewhere. `model.device.reason` says which.
+   * float32: meant for CPUs with AVX512-BF16, the same bits and slower elsewhere. `model.device.reason` says which.
    */
   compute?: Compute;
   /** Replaces the model's own chat template: a built-in name or a file. */

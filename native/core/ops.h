@@ -246,7 +246,7 @@ const Ops& counting_ops();
 const Ops* cpu_ops(const char* isa);
 const Ops& best_cpu_ops();
 // Whether this machine multiplies bfloat16 pairs in one instruction; Compute::kBf16 gives the same
-// bits without it, at float32's speed.
+// bits without it, slower than float32.
 bool cpu_has_bf16();
 
 // The same operations with every shape checked (Error{kInvalidArgument}), scratch taken, the cancel
