@@ -8,7 +8,7 @@ import { readAnswer } from "#lib/values/api/question.js";
 import { estimateAsking } from "#lib/values/estimate.js";
 import type { Scores } from "#lib/values/extractor.js";
 import { labelPairs } from "#lib/values/label-pairs.js";
-import { type Answer, type ApiServer, withApiServer } from "./api-server.js";
+import { type Answer, type ApiServer, startApiServer, withApiServer } from "./api-server.js";
 import { collect, exchange, pair, value } from "./support.js";
 
 const VALUES = [value("warm"), value("cold")];
@@ -144,14 +144,17 @@ describe("the api extractor", () => {
   });
 
   test("takes the endpoint to be at fault after three responses in a row without an answer", async () => {
-    await withApiServer(first((_, reply) => reply.score(), ...Array(100).fill(always(500))), async (server) => {
-      const extractor = open(server);
-      const ask = (text: string) => extractor.score([exchange(text)], VALUES, {});
-      await ask("a");
-      assert.ok((await ask("b"))[0] instanceof ApiError);
-      assert.ok((await ask("c"))[0] instanceof ApiError);
-      await assert.rejects(ask("d"), ApiError);
-    });
+    await withApiServer(
+      first((_, reply) => reply.score(), ...Array(100).fill(always(500))),
+      async (server) => {
+        const extractor = open(server);
+        const ask = (text: string) => extractor.score([exchange(text)], VALUES, {});
+        await ask("a");
+        assert.ok((await ask("b"))[0] instanceof ApiError);
+        assert.ok((await ask("c"))[0] instanceof ApiError);
+        await assert.rejects(ask("d"), ApiError);
+      },
+    );
   });
 
   test("ends the run where the endpoint is gone, refuses the key, or the account is used up", async () => {
@@ -168,9 +171,12 @@ describe("the api extractor", () => {
         await assert.rejects(scoreOne(server), (error) => error instanceof ApiError && message.test(error.message));
         assert.equal(server.asked.length, requests, String(message));
       });
+    const gone = await startApiServer(first());
+    await gone.close();
     await assert.rejects(
-      open({ url: "http://127.0.0.1:9/v1" }).score([exchange("x")], VALUES, {}),
-      (error) => error instanceof ApiError && /check --api-url/.test(error.message),
+      open(gone).score([exchange("x")], VALUES, {}),
+      (error) =>
+        error instanceof ApiError && /connection is refused, at the last of 3 .*check --api-url/.test(error.message),
     );
   });
 
@@ -178,7 +184,11 @@ describe("the api extractor", () => {
     const choosy: Answer = (asked, reply) =>
       asked.response === "bad" ? reply.status(400, { error: { message: "content filter" } }) : reply.score();
     await withApiServer(choosy, async (server) => {
-      const answers = await open(server).score(["warm", "bad", "cold"].map((text) => exchange(text)), VALUES, {});
+      const answers = await open(server).score(
+        ["warm", "bad", "cold"].map((text) => exchange(text)),
+        VALUES,
+        {},
+      );
       assert.deepEqual([answers[0], answers[2]], [{ warm: 1 }, { cold: 1 }]);
       assert.match((answers[1] as Error).message, /content filter/);
       assert.equal(server.asked.length, 3);
@@ -207,22 +217,31 @@ describe("the api extractor", () => {
   });
 
   test("shows the model a wrong answer and asks again, twice; then it is an error of that response", async () => {
-    await withApiServer(first((_, reply) => reply.say('{"warm": 7, "cold": 0}')), async (server) => {
-      assert.deepEqual(await scoreOne(server), { warm: 1 });
-      assert.equal(server.asked.length, 2);
-      const added = server.asked[1]!.body.messages.slice(2);
-      assert.equal(added[0]?.content, '{"warm": 7, "cold": 0}');
-      assert.match(added[1]?.content ?? "", /warm/);
-    });
-    await withApiServer((_, reply) => reply.say(`I would rather not, ${KEY}`), async (server) => {
-      const failed = await scoreOne(server);
-      assert.ok(failed instanceof ApiError);
-      assert.match(failed.message, /gave 3 answers .*no JSON object.*rather not, \[key\]/);
-      assert.equal(server.asked.length, 3);
-    });
-    await withApiServer((_, reply) => reply.say('{"warm": 0.', "length"), async (server) => {
-      assert.match(String(await scoreOne(server)), /cut at the server's limit/);
-    });
+    await withApiServer(
+      first((_, reply) => reply.say('{"warm": 7, "cold": 0}')),
+      async (server) => {
+        assert.deepEqual(await scoreOne(server), { warm: 1 });
+        assert.equal(server.asked.length, 2);
+        const added = server.asked[1]!.body.messages.slice(2);
+        assert.equal(added[0]?.content, '{"warm": 7, "cold": 0}');
+        assert.match(added[1]?.content ?? "", /warm/);
+      },
+    );
+    await withApiServer(
+      (_, reply) => reply.say(`I would rather not, ${KEY}`),
+      async (server) => {
+        const failed = await scoreOne(server);
+        assert.ok(failed instanceof ApiError);
+        assert.match(failed.message, /gave 3 answers .*no JSON object.*rather not, \[key\]/);
+        assert.equal(server.asked.length, 3);
+      },
+    );
+    await withApiServer(
+      (_, reply) => reply.say('{"warm": 0.', "length"),
+      async (server) => {
+        assert.match(String(await scoreOne(server)), /cut at the server's limit/);
+      },
+    );
   });
 
   test("starts no more requests a minute than it may", async () => {
