@@ -106,6 +106,13 @@ export class DownloadError extends ValoraError {
   }
 }
 
+/** An endpoint that models are asked at refused, fell silent, or gave answers that are none. */
+export class ApiError extends ValoraError {
+  constructor(message: string, options?: ValoraErrorOptions) {
+    super("ERR_API", message, options);
+  }
+}
+
 const NATIVE_CLASSES: Record<string, new (message: string, options?: ValoraErrorOptions) => ValoraError> = {
   ERR_FILE: FileError,
   ERR_OUT_OF_MEMORY: OutOfMemoryError,

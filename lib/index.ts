@@ -21,6 +21,7 @@ export type { ScoreOptions, ScoreProgress, ScoreRequest, ScoreResult } from "./e
 export { type TrainOptions, type TrainReport, type TrainStep, trainDpo } from "./engine/train.js";
 export {
   AdapterFormatError,
+  ApiError,
   CancelledError,
   DataFormatError,
   DisposedError,

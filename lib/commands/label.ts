@@ -6,6 +6,7 @@ import type { Extractor } from "../values/extractor.js";
 import { EXTRACTOR_NAMES } from "../values/extractors.js";
 import type { LabelledPair } from "../values/label-pairs.js";
 import type { Value } from "../values/taxonomy.js";
+import { API_OPTIONS, apiOptions, noteEstimate } from "./api-options.js";
 import { type CommonValues, defineCommand, MODEL_COMMON, type OptionValues, OUTPUT_OPTION } from "./command.js";
 import type { CommandContext } from "./context.js";
 import { openFromOptions } from "./model-options.js";
@@ -33,8 +34,7 @@ const OPTIONS = {
   },
   labels: { type: "string", placeholder: "FILE", describe: "labels for --extractor file, JSON Lines or CSV" },
   model: { type: "string", placeholder: "M", describe: "for --extractor probe and judge" },
-  "api-url": { type: "string", placeholder: "U", describe: "for --extractor api" },
-  "api-model": { type: "string", placeholder: "N", describe: "for --extractor api" },
+  ...API_OPTIONS,
 } as const;
 type Options = OptionValues<typeof OPTIONS> & CommonValues;
 
@@ -63,8 +63,7 @@ export const label = defineCommand({
       values,
       openModel: () => openNamedModel(options, context),
       labels: options.labels,
-      apiUrl: options["api-url"],
-      apiModel: options["api-model"],
+      ...apiOptions(options),
       signal,
       onNote: (message) => context.note(message),
     });
@@ -87,6 +86,8 @@ export const label = defineCommand({
           });
           const cache = extractor.cached ? await ScoreCache.open(extractor) : null;
           try {
+            const again = () => readPreferenceData(options.input, { ...reading, onError: options["on-error"], signal });
+            await noteEstimate(options, context, { extractor, values, cache, pairs: again });
             const labelled = labelPairs(pairs, extractor, {
               values,
               threshold: options.threshold,

@@ -21,7 +21,20 @@ export interface Origin {
 }
 
 /** Options that change nothing in the results. */
-const WITHOUT_EFFECT = new Set(["config", "quiet", "json-logs", "debug", "threads", "memory", "output"]);
+const WITHOUT_EFFECT = new Set([
+  "config",
+  "quiet",
+  "json-logs",
+  "debug",
+  "threads",
+  "memory",
+  "output",
+  "api-concurrency",
+  "api-timeout",
+  "api-rpm",
+  "api-price-in",
+  "api-price-out",
+]);
 
 /** Runs `work` with a place to write results to; where it fails, nothing is left behind. */
 export async function withResultSink(

@@ -26,6 +26,12 @@ export interface Exchange {
  */
 export type Scores = Record<string, number>;
 
+/** What one response costs to be asked about, where asking is paid for. */
+export interface AskingSize {
+  tokensIn: number;
+  tokensOut: number;
+}
+
 export interface ScoreCallOptions {
   signal?: AbortSignal | undefined;
 }
@@ -65,6 +71,8 @@ export interface Extractor {
     values: readonly Value[],
     options: ScoreCallOptions,
   ): Promise<readonly (Scores | ValoraError)[]>;
+  /** What asking about a response takes, roughly; there where it costs money, so that the sum is known before. */
+  readonly sizeOf?: (exchange: Exchange) => AskingSize;
   /** Frees models and connections. Safe to call twice. */
   dispose(): Promise<void>;
 }

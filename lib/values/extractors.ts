@@ -15,9 +15,12 @@ export interface OpenExtractorOptions {
   openModel: () => Promise<Model>;
   /** --labels */
   labels?: string | undefined;
-  /** --api-url and --api-model */
+  /** --api-url and its like; the key is in the environment, and nowhere else. */
   apiUrl?: string | undefined;
   apiModel?: string | undefined;
+  apiConcurrency?: number | undefined;
+  apiTimeoutSeconds?: number | undefined;
+  apiRequestsPerMinute?: number | undefined;
   signal?: AbortSignal | undefined;
   /** Told what a user should know, such as values that cannot be scored. */
   onNote?: ((message: string) => void) | undefined;
@@ -32,6 +35,20 @@ const FACTORIES: Partial<Record<ExtractorName, Factory>> = {
   file: async ({ values, labels, signal, onNote }) => {
     if (labels === undefined) throw new UsageError("--extractor file needs --labels FILE");
     return (await import("./file-labels.js")).openFileLabels(labels, values, { signal, onNote });
+  },
+  api: async ({ values, apiUrl, apiModel, apiConcurrency, apiTimeoutSeconds, apiRequestsPerMinute, onNote }) => {
+    if (apiUrl === undefined || apiModel === undefined)
+      throw new UsageError("--extractor api needs --api-url U and --api-model N");
+    const { apiKey, openApi } = await import("./api/extractor.js");
+    return openApi(values, {
+      url: apiUrl,
+      model: apiModel,
+      key: apiKey(),
+      concurrency: apiConcurrency,
+      timeoutSeconds: apiTimeoutSeconds,
+      requestsPerMinute: apiRequestsPerMinute,
+      onNote,
+    });
   },
 };
 
