@@ -11,7 +11,7 @@ const ROPE = ["bench", "kernels", "--only", "^rope 135M", ...TINY];
 const MODEL = ["--model", "test/golden/llama-tied/model.gguf"];
 
 const FIELDS =
-  "suite kernel model shape dtype isa threads seconds spread_percent samples gflops gbytes_per_second limit peak " +
+  "suite kernel model shape dtype isa compute threads seconds spread_percent samples gflops gbytes_per_second limit peak " +
   "peak_percent error tolerance tokens_per_second pairs_per_second peak_memory_bytes";
 const MACHINE = "date commit cpu cores build valora node compiler";
 
