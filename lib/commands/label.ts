@@ -21,7 +21,7 @@ export const LABEL_OPTIONS = {
     describe: "preference data, repeatable; - is standard input",
   },
   ...PREFERENCE_OPTIONS,
-  extractor: { type: "string", choices: EXTRACTOR_NAMES, required: true, describe: "what reads the responses" },
+  extractor: { type: "string", choices: EXTRACTOR_NAMES, required: true, describe: "reader" },
   output: OUTPUT_OPTION,
   value: { type: "strings", placeholder: "V", describe: "look for this value, repeatable (all)" },
   values: { type: "string", placeholder: "FILE", describe: "YAML of more values; a known name is replaced" },
