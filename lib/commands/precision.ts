@@ -28,7 +28,7 @@ export const precision = defineCommand({
   commonOptions: MODEL_COMMON,
   examples: [
     "valora precision --input valueeval23 --extractor lexicon",
-    "valora precision --input labelled.csv --extractor judge --model M --format json",
+    "valora precision --input labelled.csv --extractor judge --model M",
   ],
   async run(options, context) {
     const [{ readLabelled }, { scoreTexts }, { measurePrecision }, { renderPrecision }, { drawSome }] =

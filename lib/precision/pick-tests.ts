@@ -15,6 +15,8 @@ export interface PickTest {
   /** Share of targets among what it picked; equal scores are put in random order, so that no information is chance. */
   hits: Estimate;
   random: number;
+  /** Hits of who always prefers the value that people give most often, whatever the text says. */
+  commonest: number;
 }
 
 const DISTRACTORS = 3;
@@ -36,8 +38,40 @@ interface Outcome {
 
 /** A test that no text allows, such as five of four values, is left out. */
 export function pickTests(scored: readonly ScoredText[], values: readonly string[], seed: number): PickTest[] {
+  const commonness = Object.fromEntries(
+    values.map((value) => [value, scored.filter(({ text }) => text.labels.get(value)).length]),
+  );
+  const outcomes = pickAll(scored, values, seed);
+  const byCommonness = pickAll(
+    scored.map(({ text }) => ({ text, scores: commonness })),
+    values,
+    seed,
+  );
+  return outcomes
+    .map(({ name, k, outcomes }, test): PickTest => {
+      // Every target is there to be found, so that the share found is a recall.
+      const judged = outcomes.map(
+        ({ hit, cluster }): Judged => ({ truth: true, predicted: hit, ...(cluster === null ? {} : { cluster }) }),
+      );
+      return {
+        name,
+        k,
+        hits: bootstrapScores(judged, { seed }).recall,
+        random: mean(outcomes.map(({ chance }) => chance)),
+        commonest: mean(byCommonness[test]!.outcomes.map(({ hit }) => Number(hit))),
+      };
+    })
+    .filter(({ hits }) => hits.n > 0);
+}
+
+/** Who picks by these scores, test by test and target by target. */
+function pickAll(
+  scored: readonly ScoredText[],
+  values: readonly string[],
+  seed: number,
+): (Pick<PickTest, "name" | "k"> & { outcomes: Outcome[] })[] {
   const ofFour: Outcome[] = [];
-  const ofAll = PICKED_OF_ALL.map((k) => ({ k, outcomes: [] as Outcome[] }));
+  const ofAll = PICKED_OF_ALL.map((k) => ({ name: "k of all" as const, k, outcomes: [] as Outcome[] }));
   let index = 0;
   for (const { text, scores } of scored) {
     const shown = values.filter((value) => text.labels.has(value));
@@ -63,17 +97,9 @@ export function pickTests(scored: readonly ScoredText[], values: readonly string
         if (k < shown.length) outcomes.push({ cluster, hit: rank < k, chance: randomPickPrecision(k, shown.length) });
     }
   }
-  return [
-    testOf("one of four", 1, ofFour, seed),
-    ...ofAll.map(({ k, outcomes }) => testOf("k of all", k, outcomes, seed)),
-  ].filter(({ hits }) => hits.n > 0);
+  return [{ name: "one of four", k: 1, outcomes: ofFour }, ...ofAll];
 }
 
-function testOf(name: PickTest["name"], k: number, outcomes: readonly Outcome[], seed: number): PickTest {
-  // Every target is there to be found, so that the share found is a recall.
-  const judged = outcomes.map(
-    ({ hit, cluster }): Judged => ({ truth: true, predicted: hit, ...(cluster === null ? {} : { cluster }) }),
-  );
-  const chances = outcomes.reduce((sum, { chance }) => sum + chance, 0);
-  return { name, k, hits: bootstrapScores(judged, { seed }).recall, random: chances / outcomes.length };
+function mean(numbers: readonly number[]): number {
+  return numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
 }

@@ -108,14 +108,16 @@ function renderTables(report: PrecisionReport, { input, layout, notes, seed }: P
   if (report.picks.length > 0) {
     lines.push(
       ...textTable(
-        ["a value that people gave is picked", "targets", "hit, %", "random, %"],
-        report.picks.map(({ name, k, hits, random }) => [
+        ["a value that people gave is picked", "targets", "hit, %", "random, %", "commonest, %"],
+        report.picks.map(({ name, k, hits, random, commonest }) => [
           name === "one of four" ? "among three distractors" : `among the ${k === 1 ? "best" : `best ${k}`} of all`,
           String(hits.n),
           interval(hits),
           percent(random),
+          percent(commonest),
         ]),
       ),
+      "commonest: who always prefers the value that people give most often",
       "",
     );
   }

@@ -147,6 +147,17 @@ describe("the pick-the-target test", () => {
     assert.deepEqual([five.hits.n, five.hits.value], [targets, hits / targets]);
   });
 
+  test("has beside it who knows only which values are common", () => {
+    const counts = NAMES.map((name) => texts.filter(({ labels }) => labels.get(name)).length);
+    const total = counts.reduce((a, b) => a + b);
+    const [, one, five] = hitsOf(() => 0);
+    near(one!.commonest, Math.max(...counts) / total, 1e-12, "the commonest value's share of the targets");
+    near(five!.commonest, 1 - Math.min(...counts) / total, 1e-12, "all but the rarest");
+    const [four] = hitsOf((_, name) => counts[NAMES.indexOf(name)]!);
+    assert.equal(four!.hits.value, four!.commonest);
+    assert.ok(four!.commonest > four!.random);
+  });
+
   test("is left out where there are not enough values", () => {
     const few = measure([text("1", { a: true, b: false })], [{ a: 1 }], ["a", "b"]).picks;
     assert.deepEqual(
