@@ -13,6 +13,7 @@ import { renderCommandHelp, renderMainHelp } from "./commands/help.js";
 import { inspect } from "./commands/inspect.js";
 import { label } from "./commands/label.js";
 import { merge } from "./commands/merge.js";
+import { precision } from "./commands/precision.js";
 import { pull } from "./commands/pull.js";
 import { score } from "./commands/score.js";
 import { tokenize } from "./commands/tokenize.js";
@@ -26,6 +27,7 @@ const COMMANDS: readonly AnyCommand[] = [
   inspect,
   tokenize,
   label,
+  precision,
   curate,
   train,
   score,

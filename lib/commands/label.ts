@@ -13,7 +13,8 @@ import { openFromOptions } from "./model-options.js";
 import { effectiveOptions, withPlannedSink } from "./output.js";
 import { PREFERENCE_OPTIONS, preferenceOptions } from "./preference-options.js";
 
-const OPTIONS = {
+/** Those of the extractor are those of `valora precision` too. */
+export const LABEL_OPTIONS = {
   input: {
     type: "strings",
     placeholder: "FILE",
@@ -21,7 +22,7 @@ const OPTIONS = {
     describe: "preference data, repeatable; - is standard input",
   },
   ...PREFERENCE_OPTIONS,
-  extractor: { type: "string", choices: EXTRACTOR_NAMES, required: true, describe: "what reads the responses" },
+  extractor: { type: "string", choices: EXTRACTOR_NAMES, required: true, describe: "reader" },
   output: OUTPUT_OPTION,
   value: { type: "strings", placeholder: "V", describe: "look for this value, repeatable (all)" },
   values: { type: "string", placeholder: "FILE", describe: "YAML of more values; a known name is replaced" },
@@ -36,7 +37,7 @@ const OPTIONS = {
   model: { type: "string", placeholder: "M", describe: "for --extractor probe and judge" },
   ...API_OPTIONS,
 } as const;
-type Options = OptionValues<typeof OPTIONS> & CommonValues;
+type Options = OptionValues<typeof LABEL_OPTIONS> & CommonValues;
 
 export const label = defineCommand({
   name: "label",
@@ -44,7 +45,7 @@ export const label = defineCommand({
   description:
     'Adds "values", "scores" and "extractor" to each pair: the values that its chosen and its rejected response ' +
     "express. Answers of slow extractors are kept: a run that was ended goes on where it was and asks nothing twice.",
-  options: OPTIONS,
+  options: LABEL_OPTIONS,
   commonOptions: MODEL_COMMON,
   examples: ["valora label --input pairs.jsonl --extractor lexicon --output labelled.jsonl"],
   async run(options, context) {
@@ -117,14 +118,17 @@ export const label = defineCommand({
 });
 
 /** Those of --value; without it, the kind that the extractor is for. A labels file may hold values of any kind. */
-async function chooseWanted(options: Options): Promise<Value[]> {
+export async function chooseWanted(options: Pick<Options, "extractor" | "value" | "values">): Promise<Value[]> {
   const { chooseValues, loadTaxonomy } = await import("../values/taxonomy.js");
   const taxonomy = await loadTaxonomy(options.values);
   if (options.value.length === 0 && options.extractor === "file") return taxonomy.values;
   return chooseValues(taxonomy, options.value, options.extractor === "attributes" ? "attribute" : "value");
 }
 
-async function openNamedModel(options: Options, context: CommandContext) {
+export async function openNamedModel(
+  options: Pick<Options, "extractor" | "model"> & CommonValues,
+  context: CommandContext,
+) {
   const { model } = options;
   if (model === undefined) throw new UsageError(`--extractor ${options.extractor} needs --model M`);
   return openFromOptions({ ...options, model }, context);

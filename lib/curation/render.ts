@@ -1,4 +1,5 @@
 /** What `valora curate` prints: counts beside those of the study, what was written, overlaps, and what was left out. */
+import { textTable } from "../report/text-table.js";
 import type { Curation } from "./curate.js";
 import { PAPER_COUNTS } from "./paper-counts.js";
 import type { LeftOutReason } from "./scan.js";
@@ -71,7 +72,7 @@ function renderCounts({ subsets }: Curation): string[] {
   });
   const titles = ["value", "chosen + rejected = total", "flipped", "share*"];
   return [
-    ...table([...titles, "in the study", "flipped", "share*"], rows),
+    ...textTable([...titles, "in the study", "flipped", "share*"], rows),
     `* of the pairs of these ${shared.length} values, which the study (arXiv 2605.07925) gives figures for`,
   ];
 }
@@ -97,7 +98,7 @@ function renderWritten({ scan, subsets, parts, arm }: Curation): string[] {
   const titles = [`arm ${arm}`, "train", "held out", "flipped", "longer by, words (sd)", "d"];
   const matchTitles = arm === "random" || arm === "flipped-random" ? ["same stratum", "missing"] : [];
   return [
-    ...table([...titles, ...matchTitles], rows),
+    ...textTable([...titles, ...matchTitles], rows),
     "longer by: chosen − rejected as written, training part; d = mean / sd",
   ];
 }
@@ -119,7 +120,7 @@ function renderOverlaps({ scan, subsets }: Curation): string[] {
   ]);
   return [
     "",
-    ...table(["overlap, %", ...subsets.map(({ value }) => short(value))], rows),
+    ...textTable(["overlap, %", ...subsets.map(({ value }) => short(value))], rows),
     "of the row's pairs, those with the column's value on the same side alone / on the other side alone",
   ];
 }
@@ -130,16 +131,4 @@ function renderTooFew({ selection }: Curation): string[] {
   const named = tooFew.slice(0, MAX_NAMED).map((count) => `${count.value} ${whole(totalOf(count))}`);
   const more = tooFew.length > named.length ? `, and ${tooFew.length - named.length} more in values-left-out.csv` : "";
   return ["", `left out, with fewer pairs than --min-pairs: ${named.join(", ")}${more}`];
-}
-
-/** The first column to the left, the others to the right, a line under the titles. */
-function table(titles: readonly string[], rows: readonly (readonly string[])[]): string[] {
-  const widths = titles.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]!.length)));
-  const line = (row: readonly string[]): string =>
-    row
-      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)))
-      .join("  ")
-      .trimEnd();
-  const width = widths.reduce((sum, each) => sum + each + 2, -2);
-  return [line(titles), "─".repeat(width), ...rows.map(line)];
 }

@@ -31,6 +31,7 @@ type Factory = (options: OpenExtractorOptions) => Promise<Extractor>;
 /** Each loads its code when it is asked for. */
 const FACTORIES: Partial<Record<ExtractorName, Factory>> = {
   lexicon: async ({ values }) => (await import("./lexicon/extractor.js")).openLexicon(values),
+  judge: async ({ values, openModel }) => (await import("./judge/extractor.js")).openJudge(values, openModel),
   attributes: async ({ values }) => (await import("./attributes.js")).openAttributes(values),
   file: async ({ values, labels, signal, onNote }) => {
     if (labels === undefined) throw new UsageError("--extractor file needs --labels FILE");

@@ -134,7 +134,7 @@ function fromNames(names: readonly string[], known: ReadonlySet<string>): Scores
 }
 
 /** A cell of CSV holds several names with ";" or "," between them. */
-function namesOf(names: string | string[]): string[] {
+export function namesOf(names: string | string[]): string[] {
   if (typeof names !== "string") return names;
   return names
     .split(/[;,]/)
@@ -144,7 +144,12 @@ function namesOf(names: string | string[]): string[] {
 
 const WORDS: Record<string, number> = { true: 1, yes: 1, false: 0, no: 0 };
 
-function readLabel(label: unknown, where: string): number {
+/**
+ * A label as people write it, from 0 to 1.
+ *
+ * @throws DataFormatError naming `where`
+ */
+export function readLabel(label: unknown, where: string): number {
   const text = String(label).trim().toLowerCase();
   const score = WORDS[text] ?? (text === "" ? Number.NaN : Number(text));
   if (score >= 0 && score <= 1) return score;
