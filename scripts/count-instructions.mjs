@@ -64,5 +64,7 @@ if (process.argv.includes("--write")) {
     if (!(more <= MOST_MORE)) process.exitCode = 1;
   }
   if (process.exitCode === 1)
-    console.error("valora: the kernels take more instructions than stored; where that is meant, run this with --write.");
+    console.error(
+      "valora: the kernels take more instructions than stored; where that is meant, run this with --write.",
+    );
 }
