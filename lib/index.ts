@@ -67,6 +67,15 @@ export { readAdapter, writeAdapter } from "./models/peft.js";
 export { pullModel } from "./models/pull.js";
 export { NAMED_MODELS, resolveModel } from "./models/registry.js";
 export { createTokenizer, Tokenizer } from "./models/tokenizer.js";
+export { type LabelledSet, type LabelledText, readLabelled } from "./precision/labelled.js";
+export {
+  type MeasureOptions,
+  measurePrecision,
+  type PrecisionReport,
+  type ValuePrecision,
+} from "./precision/measure.js";
+export type { PickTest } from "./precision/pick-tests.js";
+export { type ScoreTextsOptions, scoreTexts } from "./precision/score-texts.js";
 export type { Exchange, Extractor, Scores } from "./values/extractor.js";
 export { type ExtractorName, type OpenExtractorOptions, openExtractor } from "./values/extractors.js";
 export { type LabelledPair, type LabelPairsOptions, type LabelProgress, labelPairs } from "./values/label-pairs.js";

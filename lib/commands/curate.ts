@@ -36,7 +36,7 @@ const OPTIONS = {
   "held-out": {
     type: "number",
     placeholder: "X",
-    default: 0.1,
+    default: 0,
     minimum: 0,
     maximum: 0.9,
     describe: "share of the prompts kept from training",

@@ -1,5 +1,6 @@
 /** `valora precision`: how far an extractor agrees with people. */
 import { UsageError } from "../errors.js";
+import { API_OPTIONS, apiOptions } from "./api-options.js";
 import { defineCommand, MODEL_COMMON, OUTPUT_OPTION } from "./command.js";
 import { chooseWanted, LABEL_OPTIONS, openNamedModel } from "./label.js";
 import { withResultSink } from "./output.js";
@@ -22,8 +23,7 @@ export const precision = defineCommand({
     threshold: LABEL_OPTIONS.threshold,
     labels: LABEL_OPTIONS.labels,
     model: LABEL_OPTIONS.model,
-    "api-url": LABEL_OPTIONS["api-url"],
-    "api-model": LABEL_OPTIONS["api-model"],
+    ...API_OPTIONS,
   },
   commonOptions: MODEL_COMMON,
   examples: [
@@ -59,8 +59,7 @@ export const precision = defineCommand({
       values: labelled,
       openModel: () => openNamedModel(options, context),
       labels: options.labels,
-      apiUrl: options["api-url"],
-      apiModel: options["api-model"],
+      ...apiOptions(options),
       signal,
       onNote: (message) => context.note(message),
     });

@@ -37,7 +37,7 @@ export interface CurateOptions extends ItemErrorOptions {
   threshold?: number;
   /** Jaccard similarity from which on texts are near-duplicates, in [0.5, 1]; null keeps them. Default 0.8. */
   nearDuplicates?: number | null;
-  /** Share of the prompts whose pairs are held out, in [0, 1); default 0.1. */
+  /** Share of the prompts whose pairs are held out, in [0, 1); default 0. */
   heldOut?: number;
   /** Default 0. */
   seed?: number;
@@ -121,7 +121,7 @@ function settingsOf(options: CurateOptions) {
     arm: options.arm ?? "induce",
     threshold: options.threshold ?? null,
     nearDuplicates: options.nearDuplicates === undefined ? 0.8 : options.nearDuplicates,
-    heldOut: options.heldOut ?? 0.1,
+    heldOut: options.heldOut ?? 0,
     seed: options.seed ?? 0,
   };
   if (settings.inputs.length === 0) throw new UsageError("there is no input: give at least one file of labelled pairs");

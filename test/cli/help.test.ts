@@ -13,7 +13,9 @@ const PROMISED: Record<string, string> = {
   pull: "",
   inspect: "json",
   tokenize: "model input output chat no-generation-prompt chat-template",
-  precision: "input extractor format output limit value values threshold labels model api-url api-model",
+  precision:
+    "input extractor format output limit value values threshold labels model api-url api-model " +
+    "api-concurrency api-timeout api-rpm api-price-in api-price-out",
   curate: "input output value min-pairs max-pairs arm threshold near-duplicates held-out",
   train:
     "model pairs output rank alpha targets rslora loss label-smoothing rpo-alpha beta learning-rate schedule warmup " +

@@ -171,6 +171,11 @@ describe("ValueEval'23", () => {
     const [, ...rows] = table("arguments-training.tsv");
     const { items } = await readLabelled(folder, chooseValues(await loadTaxonomy(), []));
     assert.equal(items.length, rows.length);
+    const known = ["creativity creative", "curiosity curious", "honesty honest", "privacy privacy", "justice just"];
+    for (const pair of [...known, "open-mindedness broadminded", "fairness equality", "legality compliant"]) {
+      const [name, word] = pair.split(" ") as [string, string];
+      assert.equal(VALUE_EVAL_COLUMNS[name]?.column.split(" ").at(-1), word);
+    }
     assert.equal(new Set(items.map(({ cluster }) => cluster)).size, new Set(rows.map((row) => row[1])).size);
     for (const [name, { column }] of Object.entries(VALUE_EVAL_COLUMNS)) {
       const at = head.indexOf(column);
