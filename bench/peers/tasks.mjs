@@ -67,6 +67,19 @@ const generation = (together) => ({
   ]),
 });
 
+/** The input of that name, asked in text. */
+const questions = (name, about) => ({
+  name,
+  unit: "requests",
+  kind: "logprobs",
+  about,
+  contenders: [
+    valora("valora", { job: "score", weights: "Q4_1", input: name }),
+    bf16Compute({ job: "score", weights: "Q4_1", input: name }),
+    ...harness(name, "text"),
+  ],
+});
+
 /** kind: what the answers are. timed "wall": from the start of the process to its answer, nothing warmed up. */
 export const TASKS = [
   {
@@ -106,28 +119,8 @@ export const TASKS = [
       })),
     ],
   },
-  {
-    name: "choices",
-    unit: "requests",
-    kind: "logprobs",
-    about: "questions with the texts of four answers",
-    contenders: [
-      valora("valora", { job: "score", weights: "Q4_1", input: "choices" }),
-      bf16Compute({ job: "score", weights: "Q4_1", input: "choices" }),
-      ...harness("choices", "text"),
-    ],
-  },
-  {
-    name: "fewshot",
-    unit: "requests",
-    kind: "logprobs",
-    about: "5-shot MMLU, four letters as answers, a header for each subject",
-    contenders: [
-      valora("valora", { job: "score", weights: "Q4_1", input: "fewshot" }),
-      bf16Compute({ job: "score", weights: "Q4_1", input: "fewshot" }),
-      ...harness("fewshot", "text"),
-    ],
-  },
+  questions("choices", "questions with the texts of four answers"),
+  questions("fewshot", "5-shot MMLU, four letters as answers, a header for each subject"),
   {
     name: "adapters",
     unit: "requests × adapters",

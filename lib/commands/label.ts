@@ -49,25 +49,16 @@ export const label = defineCommand({
   commonOptions: MODEL_COMMON,
   examples: ["valora label --input pairs.jsonl --extractor lexicon --output labelled.jsonl"],
   async run(options, context) {
-    const [{ openExtractor }, { labelPairs }, { ScoreCache }, { readPreferenceData }, { describeReadReport }] =
-      await Promise.all([
-        import("../values/extractors.js"),
-        import("../values/label-pairs.js"),
-        import("../values/score-cache.js"),
-        import("../data/preference-data.js"),
-        import("../data/read-report.js"),
-      ]);
+    const [{ labelPairs }, { ScoreCache }, { readPreferenceData }, { describeReadReport }] = await Promise.all([
+      import("../values/label-pairs.js"),
+      import("../values/score-cache.js"),
+      import("../data/preference-data.js"),
+      import("../data/read-report.js"),
+    ]);
     const { signal } = context;
     const reading = preferenceOptions(options);
     const values = await chooseWanted(options);
-    const extractor = await openExtractor(options.extractor, {
-      values,
-      openModel: () => openNamedModel(options, context),
-      labels: options.labels,
-      ...apiOptions(options),
-      signal,
-      onNote: (message) => context.note(message),
-    });
+    const extractor = await openNamedExtractor(options, values, context);
     const bar = context.progress("labelling", "pairs");
     try {
       await withPlannedSink(
@@ -125,13 +116,25 @@ export async function chooseWanted(options: Pick<Options, "extractor" | "value" 
   return chooseValues(taxonomy, options.value, options.extractor === "attributes" ? "attribute" : "value");
 }
 
-export async function openNamedModel(
-  options: Pick<Options, "extractor" | "model"> & CommonValues,
+/** The extractor of --extractor for `values`, with what the other options say of it. */
+export async function openNamedExtractor(
+  options: Pick<Options, "extractor" | "model" | "labels" | keyof typeof API_OPTIONS> & CommonValues,
+  values: readonly Value[],
   context: CommandContext,
-) {
-  const { model } = options;
-  if (model === undefined) throw new UsageError(`--extractor ${options.extractor} needs --model M`);
-  return openFromOptions({ ...options, model }, context);
+): Promise<Extractor> {
+  const { openExtractor } = await import("../values/extractors.js");
+  const { extractor, model, labels } = options;
+  return openExtractor(extractor, {
+    values,
+    openModel: async () => {
+      if (model === undefined) throw new UsageError(`--extractor ${extractor} needs --model M`);
+      return openFromOptions({ ...options, model }, context);
+    },
+    labels,
+    ...apiOptions(options),
+    signal: context.signal,
+    onNote: (message) => context.note(message),
+  });
 }
 
 /** Of everything that decides the result: options, files by content, the extractor by its settings. */

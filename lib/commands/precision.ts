@@ -1,8 +1,8 @@
 /** `valora precision`: how far an extractor agrees with people. */
 import { UsageError } from "../errors.js";
-import { API_OPTIONS, apiOptions } from "./api-options.js";
+import { API_OPTIONS } from "./api-options.js";
 import { defineCommand, MODEL_COMMON, OUTPUT_OPTION } from "./command.js";
-import { chooseWanted, LABEL_OPTIONS, openNamedModel } from "./label.js";
+import { chooseWanted, LABEL_OPTIONS, openNamedExtractor } from "./label.js";
 import { withResultSink } from "./output.js";
 
 export const precision = defineCommand({
@@ -39,10 +39,7 @@ export const precision = defineCommand({
         import("../precision/render.js"),
         import("../precision/draw-some.js"),
       ]);
-    const [{ openExtractor }, { ScoreCache, settingsHash }] = await Promise.all([
-      import("../values/extractors.js"),
-      import("../values/score-cache.js"),
-    ]);
+    const { ScoreCache, settingsHash } = await import("../values/score-cache.js");
     const { signal } = context;
     const { input, seed } = options;
     const itemErrors = context.itemErrors(options);
@@ -55,14 +52,7 @@ export const precision = defineCommand({
         `--input: ${input} has human labels for none of ${wanted.map(({ name }) => name).join(", ")}`,
       );
     const texts = options.limit === undefined ? items : drawSome(items, options.limit, seed);
-    const extractor = await openExtractor(options.extractor, {
-      values: labelled,
-      openModel: () => openNamedModel(options, context),
-      labels: options.labels,
-      ...apiOptions(options),
-      signal,
-      onNote: (message) => context.note(message),
-    });
+    const extractor = await openNamedExtractor(options, labelled, context);
     const bar = context.progress("scoring", "texts", texts.length);
     try {
       await withResultSink(options.output, context, null, async (sink) => {

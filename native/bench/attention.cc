@@ -76,7 +76,7 @@ class Attention : public Kernel {
     if (shape_.kv_heads > 1) compare_head(shape_.kv_heads - 1, reference, results);
   }
 
-  ScratchSize scratch() const override {
+  ScratchSize scratch(Compute) const override {
     return backward_ ? attention_backward_scratch(shape_) : attention_forward_scratch(shape_);
   }
 

@@ -43,8 +43,8 @@ class HeadForward : public Kernel {
     }
   }
 
-  ScratchSize scratch() const override {
-    return head_forward_scratch(Compute::kFloat32, x_.view().rows, x_.view().cols);
+  ScratchSize scratch(Compute compute) const override {
+    return head_forward_scratch(compute, x_.view().rows, x_.view().cols);
   }
 
  private:
@@ -119,8 +119,8 @@ class Sample : public Kernel {
     }
   }
 
-  ScratchSize scratch() const override {
-    return sample_scratch(Compute::kFloat32, x_.view().rows, w_.weight().rows(), x_.view().cols);
+  ScratchSize scratch(Compute compute) const override {
+    return sample_scratch(compute, x_.view().rows, w_.weight().rows(), x_.view().cols);
   }
 
  private:

@@ -39,7 +39,8 @@ class Kernel {
   // Runs the operation from its first state in `context`, the same or a part of it in `reference`,
   // and compares.
   virtual void compare(const Context& context, const Context& reference, Comparison& results) = 0;
-  virtual ScratchSize scratch() const { return {}; }
+  // What ops.cc will take for a run.
+  virtual ScratchSize scratch(Compute) const { return {}; }
 
   double flops = 0;
   double bytes = 0;

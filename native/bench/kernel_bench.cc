@@ -139,7 +139,7 @@ std::vector<RowRange> rows_to_verify(int64_t rows, double work) {
 
 KernelBench::KernelBench(const KernelSpec& spec)
     : op_(spec.op), pool_(std::make_unique<ThreadPool>(spec.threads)), kernel_(make_kernel(spec)) {
-  const int64_t scratch = scratch_bytes(kernel_->scratch(), spec.threads);
+  const int64_t scratch = scratch_bytes(kernel_->scratch(spec.compute), spec.threads);
   if (static_cast<double>(scratch) > kLargestBytes) {
     refuse(spec, "its temporary memory takes more than 4 GiB");
   }

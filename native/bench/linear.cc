@@ -34,8 +34,7 @@ class LinearForward : public Kernel {
         x_(random, spec.rows, spec.inputs),
         lora_(random, spec.rank, spec.inputs, spec.outputs),
         y_(spec.rows, spec.outputs),
-        t_(spec.rows, spec.rank),
-        compute_(spec.compute) {
+        t_(spec.rows, spec.rank) {
     flops =
         2.0 * spec.rows * (spec.inputs * spec.outputs + spec.rank * (spec.inputs + spec.outputs));
     bytes = w_.bytes() + x_.bytes() + y_.bytes() + lora_.bytes() + t_.bytes();
@@ -58,8 +57,8 @@ class LinearForward : public Kernel {
     }
   }
 
-  ScratchSize scratch() const override {
-    return linear_scratch(compute_, x_.view().rows, x_.view().cols);
+  ScratchSize scratch(Compute compute) const override {
+    return linear_scratch(compute, x_.view().rows, x_.view().cols);
   }
 
  private:
@@ -67,7 +66,6 @@ class LinearForward : public Kernel {
   Matrix x_;
   LoraTerm lora_;
   Matrix y_, t_;
-  Compute compute_;
 };
 
 // dx[N, I] = dy[N, O] W, with the low-rank term where there is one.
@@ -78,8 +76,7 @@ class LinearBackward : public Kernel {
         dy_(random, spec.rows, spec.outputs),
         lora_(random, spec.rank, spec.inputs, spec.outputs),
         dx_(spec.rows, spec.inputs),
-        dt_(spec.rows, spec.rank),
-        compute_(spec.compute) {
+        dt_(spec.rows, spec.rank) {
     flops =
         2.0 * spec.rows * (spec.inputs * spec.outputs + spec.rank * (spec.inputs + spec.outputs));
     bytes = w_.bytes() + dx_.bytes() + dy_.bytes() + lora_.bytes() + dt_.bytes();
@@ -103,8 +100,8 @@ class LinearBackward : public Kernel {
     }
   }
 
-  ScratchSize scratch() const override {
-    return linear_scratch(compute_, dy_.view().rows, dy_.view().cols);
+  ScratchSize scratch(Compute compute) const override {
+    return linear_scratch(compute, dy_.view().rows, dy_.view().cols);
   }
 
  private:
@@ -112,7 +109,6 @@ class LinearBackward : public Kernel {
   Matrix dy_;
   LoraTerm lora_;
   Matrix dx_, dt_;
-  Compute compute_;
 };
 
 // da[R, I] += dt^T x and db[O, R] += scale dy^T t, for one tree of all rows.
@@ -143,7 +139,7 @@ class LoraGradient : public Kernel {
     results.add("db", db_, db);
   }
 
-  ScratchSize scratch() const override { return lora_gradient_scratch(); }
+  ScratchSize scratch(Compute) const override { return lora_gradient_scratch(); }
 
  private:
   void add_to(View da, View db, const Context& context) {

@@ -180,14 +180,8 @@ static inline void pack_transposed(const float* matrix, int64_t count, int64_t w
 static inline void multiply(const float* a, int64_t a_stride, int64_t rows, const float* b,
                             int64_t panel_rows, int64_t depth, int64_t cols, float* c,
                             int64_t c_stride, bool first) {
-  for (int64_t n = 0; n < rows; n += kRows) {
-    const int64_t count = min_of(kRows, rows - n);
-    for (int64_t j = 0; j < cols; j += kPanel) {
-      const int64_t vectors = min_of(kPanelVectors, (cols - j + kVector - 1) / kVector);
-      panel_kernel_of<kRows>(count, vectors)(a + n * a_stride, a_stride, b + j * panel_rows, depth,
-                                             c + n * c_stride + j, c_stride, first);
-    }
-  }
+  multiply_blocks<FloatKernels>(a, a_stride, rows, b, panel_rows * kPanel, depth, cols, c, c_stride,
+                                first);
 }
 
 // Lanes of vector v of a block that lie before `count`: x there, `other` elsewhere.

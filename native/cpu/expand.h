@@ -91,7 +91,6 @@ struct BlockRange {
   int64_t offset;   // bytes from the row's start to the first block
   int64_t skip;     // numbers of that block before the range
   int64_t numbers;  // in all blocks
-  int64_t bytes;    // of all blocks
   int64_t count;
 
   bool whole() const { return skip == 0 && numbers == count; }
@@ -102,7 +101,7 @@ static inline BlockRange block_range(const Weight& w, int64_t begin, int64_t cou
   const int64_t first = begin / info.block_size;
   const int64_t end = (begin + count + info.block_size - 1) / info.block_size;
   return {first * info.block_bytes, begin - first * info.block_size,
-          (end - first) * info.block_size, (end - first) * info.block_bytes, count};
+          (end - first) * info.block_size, count};
 }
 
 // out[0..range.count) = the numbers of the row that begins at `row`. Where the range cuts blocks,

@@ -9,6 +9,7 @@
 #include "core/context.h"
 #include "core/ops.h"
 #include "core/scratch.h"
+#include "cpu/blocks.h"
 #include "cpu/expand.h"
 #include "cpu/gemm_bf16.h"
 #include "cpu/panels.h"
@@ -29,6 +30,7 @@ inline constexpr int kRows = 4;
 // As many rows as a stored panel is multiplied with while it is expanded, without a tile.
 inline constexpr int64_t kFewRows = 4;
 static_assert(kTileDepth % kGranule == 0 && kTileDepth % kPanel == 0);
+static_assert(kTileDepth % kLargestBlock == 0);
 static_assert(kPanel <= kWidestPanel && kTileCols % kPanel == 0);
 
 VALORA_INLINE int64_t padded(int64_t count, int64_t multiple) {
@@ -136,9 +138,10 @@ static inline void pack_tile(const RightSide& b, int64_t k_begin, int64_t depth,
   // Of the matrix: `count` numbers from `first` on, of one row after the other.
   const int64_t first = b.transposed ? k_begin : j_begin;
   const int64_t count = b.transposed ? depth : cols;
+  BlockRange range{};
+  if (b.weight != nullptr) range = block_range(*b.weight, first, count);
   const auto read = [&](int64_t row, float* out, float* spare) {
     if (b.weight != nullptr) {
-      const BlockRange range = block_range(*b.weight, first, count);
       expand_range(*b.weight, range, b.weight->row(b.begin + row), out, spare);
     } else {
       std::memcpy(out, b.view.row(row) + first, count * 4);
@@ -175,13 +178,7 @@ template <int R, int Vectors>
 static void multiply_panel(const float* a, int64_t a_stride, const float* panel, int64_t depth,
                            float* c, int64_t c_stride, bool first) {
   F16 sums[R][Vectors];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) {
-      sums[r][v] = first ? zero() : load(c + r * c_stride + v * kVector);
-    }
-  }
+  load_sums(sums, c, c_stride, first);
   for (int64_t k = 0; k < depth; ++k) {
     F16 b[Vectors];
 #pragma GCC unroll 4
@@ -193,42 +190,24 @@ static void multiply_panel(const float* a, int64_t a_stride, const float* panel,
       for (int v = 0; v < Vectors; ++v) sums[r][v] = fma(x, b[v], sums[r][v]);
     }
   }
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) store(c + r * c_stride + v * kVector, sums[r][v]);
-  }
+  store_sums(sums, c, c_stride);
 }
 
-using PanelKernel = void (*)(const float*, int64_t, const float*, int64_t, float*, int64_t, bool);
-
-// The kernel of `rows` <= R rows and `vectors` <= Vectors vectors of columns.
-template <int R, int Vectors = kPanelVectors>
-static inline PanelKernel panel_kernel_of(int64_t rows, int64_t vectors) {
-  if constexpr (R > 1) {
-    if (rows < R) return panel_kernel_of<R - 1, Vectors>(rows, vectors);
+struct FloatKernels {
+  static constexpr int kRows = ::valora::VALORA_ISA::kRows;
+  template <int R, int Vectors>
+  static constexpr BlockKernel<float> of() {
+    return multiply_panel<R, Vectors>;
   }
-  if constexpr (Vectors > 1) {
-    if (vectors < Vectors) return panel_kernel_of<R, Vectors - 1>(rows, vectors);
-  }
-  return multiply_panel<R, Vectors>;
-}
+};
 
 // c[rows, cols] = (first ? 0 : c) + a[rows, depth] tile; c's rows are c_stride apart, with room for
 // cols rounded up to 16.
 static inline void multiply_tile(const float* a, int64_t a_stride, int64_t rows, const float* tile,
                                  int64_t depth, int64_t cols, float* c, int64_t c_stride,
                                  bool first) {
-  const int64_t panel_floats = padded(depth, kVector) * kPanel;
-  for (int64_t n = 0; n < rows; n += kRows) {
-    const int64_t count = min_of(kRows, rows - n);
-    for (int64_t j = 0; j < cols; j += kPanel) {
-      const int64_t vectors = min_of(kPanelVectors, (cols - j + kVector - 1) / kVector);
-      panel_kernel_of<kRows>(count, vectors)(a + n * a_stride, a_stride,
-                                             tile + j / kPanel * panel_floats, depth,
-                                             c + n * c_stride + j, c_stride, first);
-    }
-  }
+  multiply_blocks<FloatKernels>(a, a_stride, rows, tile, padded(depth, kVector) * kPanel, depth,
+                                cols, c, c_stride, first);
 }
 
 // c[R, cols] = a[R, depth] b over one stored panel, expanded in registers on the way.

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "cpu/bf16.h"
-#include "cpu/panels.h"
+#include "cpu/blocks.h"
 
 namespace valora::VALORA_ISA {
 
@@ -31,13 +31,7 @@ template <int R, int Vectors>
 static void multiply_pairs(const uint32_t* a, int64_t a_stride, const uint32_t* panel,
                            int64_t pairs, float* c, int64_t c_stride, bool first) {
   F16 sums[R][Vectors];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) {
-      sums[r][v] = first ? zero() : load(c + r * c_stride + v * kVector);
-    }
-  }
+  load_sums(sums, c, c_stride, first);
   for (int64_t k = 0; k < pairs; ++k) {
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
@@ -48,15 +42,17 @@ static void multiply_pairs(const uint32_t* a, int64_t a_stride, const uint32_t* 
       }
     }
   }
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) store(c + r * c_stride + v * kVector, sums[r][v]);
-  }
+  store_sums(sums, c, c_stride);
 }
 
-using PairsKernel = void (*)(const uint32_t*, int64_t, const uint32_t*, int64_t, float*, int64_t,
-                             bool);
+// Fewer rows than float32's: the halves of a and b take registers too.
+struct PairKernels {
+  static constexpr int kRows = 4;
+  template <int R, int Vectors>
+  static constexpr BlockKernel<uint32_t> of() {
+    return multiply_pairs<R, Vectors>;
+  }
+};
 
 #if defined(__AVX512F__)
 
@@ -65,14 +61,8 @@ template <int R, int Vectors>
 __attribute__((target("avx512bf16"))) static void multiply_pairs_vdpbf16(
     const uint32_t* a, int64_t a_stride, const uint32_t* panel, int64_t pairs, float* c,
     int64_t c_stride, bool first) {
-  __m512 sums[R][Vectors];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) {
-      sums[r][v] = first ? _mm512_setzero_ps() : _mm512_loadu_ps(c + r * c_stride + v * kVector);
-    }
-  }
+  F16 sums[R][Vectors];
+  load_sums(sums, c, c_stride, first);
   for (int64_t k = 0; k < pairs; ++k) {
     __m512i b[Vectors];
 #pragma GCC unroll 4
@@ -82,61 +72,38 @@ __attribute__((target("avx512bf16"))) static void multiply_pairs_vdpbf16(
       const __m512i x = _mm512_set1_epi32(static_cast<int>(a[r * a_stride + k]));
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) {
-        sums[r][v] = _mm512_dpbf16_ps(sums[r][v], (__m512bh)x, (__m512bh)b[v]);
+        sums[r][v].v = _mm512_dpbf16_ps(sums[r][v].v, (__m512bh)x, (__m512bh)b[v]);
       }
     }
   }
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) {
-      _mm512_storeu_ps(c + r * c_stride + v * kVector, sums[r][v]);
-    }
-  }
+  store_sums(sums, c, c_stride);
 }
 
-inline constexpr int kVdpbf16Rows = 6;
+struct Vdpbf16Kernels {
+  static constexpr int kRows = 6;
+  template <int R, int Vectors>
+  static constexpr BlockKernel<uint32_t> of() {
+    return multiply_pairs_vdpbf16<R, Vectors>;
+  }
+};
+
 VALORA_INLINE bool has_vdpbf16() { return __builtin_cpu_supports("avx512bf16") != 0; }
 
 #endif
-
-// Rows of dot()'s kernel: the halves of a and b take registers too.
-inline constexpr int kPairRows = 4;
-
-// The kernel of `rows` <= R rows and `vectors` <= Vectors vectors of columns.
-template <bool Native, int R, int Vectors = kPanelVectors>
-static inline PairsKernel pairs_kernel_of(int64_t rows, int64_t vectors) {
-  if constexpr (R > 1) {
-    if (rows < R) return pairs_kernel_of<Native, R - 1, Vectors>(rows, vectors);
-  }
-  if constexpr (Vectors > 1) {
-    if (vectors < Vectors) return pairs_kernel_of<Native, R, Vectors - 1>(rows, vectors);
-  }
-#if defined(__AVX512F__)
-  if constexpr (Native) return multiply_pairs_vdpbf16<R, Vectors>;
-#endif
-  return multiply_pairs<R, Vectors>;
-}
 
 // c[rows, cols] = (first ? 0 : c) + a tile, as gemm.h's multiply_tile() over pairs.
 static inline void multiply_pairs_tile(const uint32_t* a, int64_t a_stride, int64_t rows,
                                        const uint32_t* tile, int64_t panel_stride, int64_t pairs,
                                        int64_t cols, float* c, int64_t c_stride, bool first) {
-  const auto blocks = [&](auto kernel_of, int64_t block_rows) {
-    for (int64_t n = 0; n < rows; n += block_rows) {
-      for (int64_t j = 0; j < cols; j += kPanel) {
-        const int64_t vectors = min_of(kPanelVectors, (cols - j + kVector - 1) / kVector);
-        kernel_of(min_of(block_rows, rows - n), vectors)(a + n * a_stride, a_stride,
-                                                         tile + j / kPanel * panel_stride, pairs,
-                                                         c + n * c_stride + j, c_stride, first);
-      }
-    }
-  };
 #if defined(__AVX512F__)
-  if (has_vdpbf16()) return blocks(pairs_kernel_of<true, kVdpbf16Rows>, kVdpbf16Rows);
+  if (has_vdpbf16()) {
+    return multiply_blocks<Vdpbf16Kernels>(a, a_stride, rows, tile, panel_stride, pairs, cols, c,
+                                           c_stride, first);
+  }
 #endif
   const FlushSubnormals flush;
-  blocks(pairs_kernel_of<false, kPairRows>, kPairRows);
+  multiply_blocks<PairKernels>(a, a_stride, rows, tile, panel_stride, pairs, cols, c, c_stride,
+                               first);
 }
 
 }  // namespace valora::VALORA_ISA

@@ -40,33 +40,33 @@ struct PanelWeight final : Weight {
   const uint8_t* panel(int64_t row) const { return pages.data() + row / kPanel * panel_bytes; }
 };
 
-// body.template operator()<dtype>() for a dtype that has panels; false for the others.
+// body.template operator()<dtype>() for a dtype that has panels; nothing for the others.
 template <typename Body>
-VALORA_INLINE bool with_panel_format(Dtype dtype, const Body& body) {
+VALORA_INLINE void with_panel_format(Dtype dtype, const Body& body) {
   switch (dtype) {
     case Dtype::kF32:
       body.template operator()<Dtype::kF32>();
-      return true;
+      break;
     case Dtype::kF16:
       body.template operator()<Dtype::kF16>();
-      return true;
+      break;
     case Dtype::kBF16:
       body.template operator()<Dtype::kBF16>();
-      return true;
+      break;
     case Dtype::kQ4_0:
       body.template operator()<Dtype::kQ4_0>();
-      return true;
+      break;
     case Dtype::kQ4_1:
       body.template operator()<Dtype::kQ4_1>();
-      return true;
+      break;
     case Dtype::kQ8_0:
       body.template operator()<Dtype::kQ8_0>();
-      return true;
+      break;
     case Dtype::kQ4_K:
       body.template operator()<Dtype::kQ4_K>();
-      return true;
+      break;
     default:
-      return false;
+      break;
   }
 }
 

@@ -71,11 +71,11 @@ VALORA_INLINE Bytes16 zip_high(Bytes16 a, Bytes16 b) { return vzip2q_u8(a, b); }
 #endif
 
 // out[j * 16 + i] = rows[i][j] for i, j in [0, 16).
-VALORA_INLINE void transpose_bytes(const uint8_t* const rows[16], int64_t offset, uint8_t* out) {
+VALORA_INLINE void transpose_bytes(const uint8_t* const rows[16], uint8_t* out) {
 #if defined(__SSE2__) || VALORA_NEON
   Bytes16 a[16], b[16];
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) a[i] = load_bytes(rows[i] + offset);
+  for (int i = 0; i < 16; ++i) a[i] = load_bytes(rows[i]);
     // Interleaving the first half with the second rotates the eight bits of (row, column) by one:
     // four times exchanges the two.
 #pragma GCC unroll 4
@@ -92,7 +92,7 @@ VALORA_INLINE void transpose_bytes(const uint8_t* const rows[16], int64_t offset
   for (int i = 0; i < 16; ++i) store_bytes(out + 16 * i, a[i]);
 #else
   for (int i = 0; i < 16; ++i) {
-    for (int j = 0; j < 16; ++j) out[j * 16 + i] = rows[i][offset + j];
+    for (int j = 0; j < 16; ++j) out[j * 16 + i] = rows[i][j];
   }
 #endif
 }

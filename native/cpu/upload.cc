@@ -27,7 +27,7 @@ void put_bytes(const uint8_t bytes[kPanel][16], uint8_t* out) {
     const uint8_t* rows[kVector];
     for (int64_t r = 0; r < kVector; ++r) rows[r] = bytes[i + r];
     uint8_t columns[16 * kVector];
-    transpose_bytes(rows, 0, columns);
+    transpose_bytes(rows, columns);
     for (int64_t k = 0; k < 16; ++k) {
       std::memcpy(out + k * kPanel + i, columns + k * kVector, kVector);
     }

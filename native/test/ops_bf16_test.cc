@@ -5,6 +5,7 @@
 // subnormal sums kept.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 
 #include "core/bf16.h"
@@ -15,26 +16,14 @@
 namespace valora::test {
 namespace {
 
-float of_bits(uint32_t bits) {
-  float value;
-  std::memcpy(&value, &bits, 4);
-  return value;
-}
-
-uint32_t bits_of(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, 4);
-  return bits;
-}
-
 TEST(RoundToBf16, IsTheNearestWithTiesToEven) {
   Random random(61);
   for (int i = 0; i < 100000; ++i) {
     uint32_t bits = static_cast<uint32_t>(random.bits());
     if (i % 4 == 0) bits = (bits & 0xffff0000u) | 0x8000u;  // half way
-    const float value = of_bits(bits);
+    const float value = std::bit_cast<float>(bits);
     if (!std::isfinite(value) || std::fpclassify(value) == FP_SUBNORMAL) continue;
-    const double low = of_bits(bits & 0xffff0000u);  // towards zero
+    const double low = std::bit_cast<float>(bits & 0xffff0000u);  // towards zero
     const double step = std::ldexp(1.0, std::ilogb(value) - 7);
     const double high = low + std::copysign(step, low);
     const double below = std::abs(value - low), above = std::abs(high - value);
@@ -46,18 +35,18 @@ TEST(RoundToBf16, IsTheNearestWithTiesToEven) {
     } else {
       EXPECT_EQ(got, want) << value;
     }
-    EXPECT_EQ(bits_of(got) & 0xffffu, 0u);
+    EXPECT_EQ(std::bit_cast<uint32_t>(got) & 0xffffu, 0u);
   }
 }
 
 TEST(RoundToBf16, KeepsWhatIsNoNumberAndFlushesSubnormals) {
-  EXPECT_TRUE(std::isnan(round_to_bf16(of_bits(0x7f800001u))));
-  EXPECT_TRUE(std::isnan(round_to_bf16(of_bits(0xffffffffu))));
+  EXPECT_TRUE(std::isnan(round_to_bf16(std::bit_cast<float>(0x7f800001u))));
+  EXPECT_TRUE(std::isnan(round_to_bf16(std::bit_cast<float>(0xffffffffu))));
   EXPECT_EQ(round_to_bf16(INFINITY), INFINITY);
   EXPECT_EQ(round_to_bf16(-INFINITY), -INFINITY);
-  EXPECT_EQ(bits_of(round_to_bf16(of_bits(0x807fffffu))), 0x80000000u);
-  EXPECT_EQ(bits_of(round_to_bf16(of_bits(0x00000001u))), 0u);
-  EXPECT_EQ(bits_of(round_to_bf16(of_bits(0x00800000u))), 0x00800000u);
+  EXPECT_EQ(std::bit_cast<uint32_t>(round_to_bf16(std::bit_cast<float>(0x807fffffu))), 0x80000000u);
+  EXPECT_EQ(std::bit_cast<uint32_t>(round_to_bf16(std::bit_cast<float>(0x00000001u))), 0u);
+  EXPECT_EQ(std::bit_cast<uint32_t>(round_to_bf16(std::bit_cast<float>(0x00800000u))), 0x00800000u);
 }
 
 Matrix rounded(const Matrix& m) {
@@ -148,7 +137,8 @@ TEST_P(CpuBf16Test, AChainAddsTheOddNumberOfAPairFirst) {
           if (k + 1 < inputs) sum = flushing_fma(rx.at(n, k + 1), rw.at(o, k + 1), sum);
           sum = flushing_fma(rx.at(n, k), rw.at(o, k), sum);
         }
-        ASSERT_EQ(bits_of(y.at(n, o)), bits_of(sum)) << n << ", " << o;
+        ASSERT_EQ(std::bit_cast<uint32_t>(y.at(n, o)), std::bit_cast<uint32_t>(sum))
+            << n << ", " << o;
       }
     }
   }

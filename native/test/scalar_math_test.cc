@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -16,24 +17,12 @@ double error_in_ulps(float value, double exact) {
   return std::fabs(value - exact) / std::ldexp(1.0, exponent - 24);
 }
 
-uint32_t bits_of(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, 4);
-  return bits;
-}
-
-float float_of(uint32_t bits) {
-  float value;
-  std::memcpy(&value, &bits, 4);
-  return value;
-}
-
 // Every `stride`-th float from `first` to `last` (of one sign), and both ends.
 double worst_error(float first, float last, uint32_t stride) {
   double worst = 0;
-  const uint32_t end = bits_of(last);
-  for (uint32_t bits = bits_of(first); bits < end; bits += stride) {
-    const float x = float_of(bits);
+  const uint32_t end = std::bit_cast<uint32_t>(last);
+  for (uint32_t bits = std::bit_cast<uint32_t>(first); bits < end; bits += stride) {
+    const float x = std::bit_cast<float>(bits);
     worst = std::fmax(worst, error_in_ulps(exp_scalar(x), std::exp(static_cast<double>(x))));
   }
   return std::fmax(worst, error_in_ulps(exp_scalar(last), std::exp(static_cast<double>(last))));
