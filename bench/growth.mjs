@@ -35,14 +35,25 @@ function makePairs(count, scale = 1) {
   }));
 }
 
-/** Seconds of a DPO step after a first one, the smaller of two. */
-async function stepSeconds(model, pairs) {
-  await using adapter = await model.createAdapter({ rank: 4 });
-  const seconds = [];
-  for await (const step of trainDpo(model, adapter, pairs, { batchPairs: pairs.length, steps: 3, maxLength: 8192 })) {
-    seconds.push(step.seconds);
+/** What `body` makes of a model or adapter, which is disposed of afterwards. */
+async function use(opening, body) {
+  const resource = await opening;
+  try {
+    return await body(resource);
+  } finally {
+    await resource.dispose();
   }
-  return Math.min(...seconds.slice(1));
+}
+
+/** Seconds of a DPO step after a first one, the smaller of two. */
+function stepSeconds(model, pairs) {
+  return use(model.createAdapter({ rank: 4 }), async (adapter) => {
+    const seconds = [];
+    for await (const step of trainDpo(model, adapter, pairs, { batchPairs: pairs.length, steps: 3, maxLength: 8192 })) {
+      seconds.push(step.seconds);
+    }
+    return Math.min(...seconds.slice(1));
+  });
 }
 
 async function scoreSeconds(model, requests, adapters) {
@@ -67,9 +78,10 @@ function table(title, head, rows) {
 
 const rate = (value) => value.toPrecision(3);
 
+const withDefaultModel = (body) => () => use(openModel(DEFAULT_MODEL), body);
+
 const TABLES = {
-  async length() {
-    await using model = await openModel(DEFAULT_MODEL);
+  length: withDefaultModel(async (model) => {
     const rows = [];
     for (const length of [64, 128, 256, 512, 1024, 2048]) {
       const count = Math.max(1, 2048 / length);
@@ -87,26 +99,24 @@ const TABLES = {
       ["tokens", "tokens/s", "MiB of activations"],
       rows,
     );
-  },
-  async pairs() {
-    await using model = await openModel(DEFAULT_MODEL);
+  }),
+  pairs: withDefaultModel(async (model) => {
     const rows = [];
     for (const count of [1, 2, 4, 8, 16]) {
       const seconds = await stepSeconds(model, makePairs(count));
       rows.push([count, rate(seconds), rate(count / seconds)]);
     }
     table("DPO steps of average HH-RLHF pairs", ["pairs a step", "seconds", "pairs/s"], rows);
-  },
+  }),
   async threads() {
     const rows = [];
     for (const threads of [1, 2]) {
-      await using model = await openModel(DEFAULT_MODEL, { threads });
-      rows.push([threads, rate(8 / (await stepSeconds(model, makePairs(8))))]);
+      const seconds = await use(openModel(DEFAULT_MODEL, { threads }), (model) => stepSeconds(model, makePairs(8)));
+      rows.push([threads, rate(8 / seconds)]);
     }
     table("DPO, eight pairs a step", ["threads", "pairs/s"], rows);
   },
-  async adapters() {
-    await using model = await openModel(DEFAULT_MODEL);
+  adapters: withDefaultModel(async (model) => {
     const requests = Array.from({ length: 8 }, (_, index) => ({
       id: `${index}`,
       context_tokens: tokens(96, index),
@@ -126,18 +136,19 @@ const TABLES = {
       ["adapters", "seconds", "of as many passes of the base model"],
       rows,
     );
-  },
+  }),
   async size() {
     const rows = [];
     for (const shape of SHAPES) {
       const folder = await mkdtemp(join(tmpdir(), "valora-growth-"));
       try {
         const parameters = await writeRandomModel(folder, shape);
-        await using model = await openModel(folder);
         const pairs = makePairs(shape.name === "1B" ? 1 : 4);
-        const seconds = (await stepSeconds(model, pairs)) / pairs.length;
         const length = PAIR.prompt + PAIR.chosen + PAIR.rejected;
-        const plan = trainPlan(model, length, PAIR.prompt + PAIR.rejected, 1, PAIR.chosen + PAIR.rejected);
+        const [seconds, plan] = await use(openModel(folder), async (model) => [
+          (await stepSeconds(model, pairs)) / pairs.length,
+          trainPlan(model, length, PAIR.prompt + PAIR.rejected, 1, PAIR.chosen + PAIR.rejected),
+        ]);
         rows.push([
           shape.name,
           (parameters / 1e6).toFixed(0),

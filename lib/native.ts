@@ -269,9 +269,20 @@ export interface NativeModel {
   createTrainer(handle: number, options: { recompute: "auto" | "always" | "never" }): Promise<NativeTrainer>;
   /** Logical rows [begin, begin+count) of a matrix or vector, with scale * b a of `adapter` added (0 = none). */
   readTensor(role: TensorRole, layer: number, begin: number, count: number, adapter: number): Promise<Float32Array>;
+  /** What operations took since the last call; the first one begins to measure and resolves to nothing. */
+  takeOperationTimes(): Promise<NativeOperationTime[]>;
   plan(shape: NativeJobShape): NativePlan;
   /** Ends the work in hand as cancelled, refuses what waits, frees everything. Later calls reject with ERR_DISPOSED. */
   dispose(): Promise<void>;
+}
+
+/** One operation of native/core/ops.h over all its calls. */
+export interface NativeOperationTime {
+  operation: string;
+  calls: number;
+  seconds: number;
+  /** Of all threads together, at work on the operation. */
+  busySeconds: number;
 }
 
 /** One flag for one call. */

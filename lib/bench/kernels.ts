@@ -100,5 +100,6 @@ export async function runKernel(task: KernelTask, peaks: Peaks, options: Measure
     tokens_per_second: null,
     pairs_per_second: null,
     peak_memory_bytes: null,
+    operations: null,
   };
 }

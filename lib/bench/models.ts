@@ -9,6 +9,7 @@ import type { ScoreRequest } from "../engine/score.js";
 import { trainDpo } from "../engine/train.js";
 import { ValoraError } from "../errors.js";
 import { type MeasureOptions, measure, type Peaks } from "./measure.js";
+import { shareTime } from "./operations.js";
 import type { BenchResult } from "./result.js";
 import { scoreFlops, trainFlops } from "./work.js";
 
@@ -97,18 +98,12 @@ export async function* runScore(model: Model, peaks: Peaks, options: MeasureOpti
     const trees = requests.map(({ context_tokens, completions_tokens }) =>
       contextTree(context_tokens, completions_tokens, 0),
     );
-    const timing = await measure(
-      {
-        sample: async () => {
-          const started = performance.now();
-          for await (const _ of model.score(requests, { signal: options.signal }));
-          return (performance.now() - started) / 1000;
-        },
-        flops: scoreFlops(model.files.config, trees),
-      },
-      peaks,
-      options,
-    );
+    const sample = async () => {
+      const started = performance.now();
+      for await (const _ of model.score(requests, { signal: options.signal }));
+      return (performance.now() - started) / 1000;
+    };
+    const timing = await measure({ sample, flops: scoreFlops(model.files.config, trees) }, peaks, options);
     yield {
       suite: "score",
       kernel: name,
@@ -120,6 +115,7 @@ export async function* runScore(model: Model, peaks: Peaks, options: MeasureOpti
       tokens_per_second: tokensOf(trees) / timing.seconds,
       pairs_per_second: null,
       peak_memory_bytes: peakMemoryBytes(),
+      operations: await shareTime(model, sample),
     };
   }
 }
@@ -174,11 +170,8 @@ export async function runTrain(model: Model, peaks: Peaks, options: MeasureOptio
   try {
     const { loss } = await nextStep();
     const error = checked("train", Math.abs(loss / Math.LN2 - 1), LOSS_TOLERANCE);
-    const timing = await measure(
-      { sample: async () => (await nextStep()).seconds, flops: trainFlops(config, trees) },
-      peaks,
-      options,
-    );
+    const sample = async () => (await nextStep()).seconds;
+    const timing = await measure({ sample, flops: trainFlops(config, trees) }, peaks, options);
     const [{ prompt, chosen, rejected }] = pairs as [(typeof pairs)[number]];
     return {
       suite: "train",
@@ -191,6 +184,7 @@ export async function runTrain(model: Model, peaks: Peaks, options: MeasureOptio
       tokens_per_second: (pairs.length * (prompt.length + chosen.length + rejected.length)) / timing.seconds,
       pairs_per_second: pairs.length / timing.seconds,
       peak_memory_bytes: peakMemoryBytes(),
+      operations: await shareTime(model, sample),
     };
   } finally {
     await steps.return(undefined);

@@ -1,5 +1,7 @@
 /** A benchmark's report as a table for people, as JSON, or as CSV with the machine's facts in every row. */
 import { stringify } from "csv-stringify/sync";
+import { textTable } from "../report/text-table.js";
+import type { OperationShare } from "./operations.js";
 import type { BenchReport, BenchResult } from "./result.js";
 
 export type BenchFormat = "table" | "json" | "csv";
@@ -57,15 +59,22 @@ const COLUMNS: readonly [string, (result: BenchResult) => string][] = [
   ["error", ({ error }) => error.toExponential(1)],
 ];
 
-function renderTable({ machine, results }: BenchReport): string {
-  const cells = [COLUMNS.map(([name]) => name), ...results.map((result) => COLUMNS.map(([, draw]) => draw(result)))];
-  const widths = COLUMNS.map((_, column) => Math.max(...cells.map((row) => row[column]!.length)));
-  const lines = cells.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column]!))
-      .join("  ")
-      .trimEnd(),
+const OPERATION_COLUMNS: readonly [string, (share: OperationShare) => string][] = [
+  ["operation", ({ operation }) => operation],
+  ["calls", ({ calls }) => `${calls}`],
+  ["time", ({ seconds }) => duration(seconds)],
+  ["of all", ({ percent }) => `${percent.toFixed(1)} %`],
+  ["threads at work", ({ busy_percent }) => (busy_percent === null ? "-" : `${busy_percent.toFixed(0)} %`)],
+];
+
+function draw<Row>(columns: readonly [string, (row: Row) => string][], rows: readonly Row[]): string[] {
+  return textTable(
+    columns.map(([title]) => title),
+    rows.map((row) => columns.map(([, cell]) => cell(row))),
   );
+}
+
+function renderTable({ machine, results }: BenchReport): string {
   const { versions, commit, cpu, cores, date, build } = machine;
   const origin = commit === null ? `valora ${versions.valora}` : `valora ${versions.valora}, commit ${commit}`;
   const notes = results.flatMap(({ kernel, tokens_per_second, pairs_per_second, peak_memory_bytes }) => {
@@ -77,8 +86,11 @@ function renderTable({ machine, results }: BenchReport): string {
   return [
     `${origin} (${build}, ${versions.compiler}, Node ${versions.node}) on ${cpu}, ${cores} cores, ${date}`,
     "",
-    ...lines,
+    ...draw(COLUMNS, results),
     ...(notes.length > 0 ? ["", ...notes] : []),
+    ...results.flatMap(({ kernel, operations }) =>
+      operations === null ? [] : ["", `${kernel}, one run:`, ...draw(OPERATION_COLUMNS, operations)],
+    ),
     "",
   ].join("\n");
 }

@@ -1,5 +1,6 @@
 /** What a benchmark says: one row a task, and the machine they were measured on. */
 import type { Compute } from "../native.js";
+import type { OperationShare } from "./operations.js";
 
 /** Parts of the benchmark, in the order in which they run: peak memory is the process's, so training comes first. */
 export const SUITES = ["train", "score", "kernels"] as const;
@@ -42,6 +43,8 @@ export interface BenchResult {
   pairs_per_second: number | null;
   /** Largest resident set of this process so far; null for kernels. */
   peak_memory_bytes: number | null;
+  /** Of one more run of a whole model, with the time of its operations taken; null for kernels. CSV leaves it out. */
+  operations: OperationShare[] | null;
 }
 
 export interface Machine {

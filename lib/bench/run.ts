@@ -59,17 +59,19 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
     throwIfAborted(options.signal);
     options.onProgress?.({ task, done: results.length, total });
   };
-  if (suites.includes("train")) {
-    begin("train");
+  if (suites.some((suite) => suite !== "kernels")) {
+    begin("opening the model");
     await using model = await openBenchModel(options.model, measuring, options.memoryBytes);
-    results.push(await runTrain(model, peaks, measuring));
-  }
-  if (suites.includes("score")) {
-    begin("score");
-    await using model = await openBenchModel(options.model, measuring, options.memoryBytes);
-    for await (const result of runScore(model, peaks, measuring)) {
-      results.push(result);
+    if (suites.includes("train")) {
+      begin("train");
+      results.push(await runTrain(model, peaks, measuring));
+    }
+    if (suites.includes("score")) {
       begin("score");
+      for await (const result of runScore(model, peaks, measuring)) {
+        results.push(result);
+        begin("score");
+      }
     }
   }
   for (const task of kernels) {

@@ -33,7 +33,11 @@ export class ModelText {
  * @param chatTemplate replaces the model's own: a built-in name or a file
  */
 export async function openText(nameOrPath: string, chatTemplate?: string): Promise<ModelText> {
-  const files = await readModelFiles(await resolveModel(nameOrPath));
+  return textOf(await readModelFiles(await resolveModel(nameOrPath)), chatTemplate);
+}
+
+/** @param chatTemplate as for openText */
+export async function textOf(files: ModelFiles, chatTemplate?: string): Promise<ModelText> {
   const { tokenizer: definition, bosToken, eosToken } = files;
   const tokenizer = definition === null ? null : naming(files.path, () => createTokenizer(definition));
   const source = chatTemplate === undefined ? files.chatTemplate : await loadChatTemplate(chatTemplate);

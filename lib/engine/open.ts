@@ -1,10 +1,12 @@
 /** Opens a model: finds its files, reads their headers, chooses the device, hands the rest to the core. */
 import { fromNative, OutOfMemoryError, UsageError } from "../errors.js";
+import { readModelFiles } from "../models/model-files.js";
+import { resolveModel } from "../models/registry.js";
 import { type Compute, native } from "../native.js";
 import { checkThreads, chooseDevice, type DeviceChoice, type Isa } from "./device.js";
 import { defaultMemoryBytes } from "./memory.js";
 import { Model } from "./model.js";
-import { openText } from "./open-text.js";
+import { textOf } from "./open-text.js";
 
 export interface OpenModelOptions {
   /** Default "auto": the best this build can drive; `model.device.reason` says what and why. */
@@ -40,15 +42,23 @@ export async function openModel(nameOrPath: string, options: OpenModelOptions = 
   if (!(memoryBytes > 0)) throw new UsageError(`memory ${memoryBytes}: give a number of bytes above 0`);
   const threads = checkThreads(options.threads);
   const chosen = chooseDevice(device, options.isa, compute, native.info());
-  const { files, tokenizer, chatTemplate } = await openText(nameOrPath, options.chatTemplate);
+  const files = await readModelFiles(await resolveModel(nameOrPath));
+  // The engine's threads read the weights while this one makes the tokenizer.
+  const opening = native.openModel(files.config, files.tensors, {
+    backend: chosen.backend,
+    ...(chosen.isa === undefined ? {} : { isa: chosen.isa }),
+    threads,
+    memoryBytes,
+    compute,
+  });
+  const [text, weights] = await Promise.allSettled([textOf(files, options.chatTemplate), opening]);
+  if (text.status === "rejected") {
+    if (weights.status === "fulfilled") await weights.value.dispose();
+    throw text.reason;
+  }
   try {
-    const opened = await native.openModel(files.config, files.tensors, {
-      backend: chosen.backend,
-      ...(chosen.isa === undefined ? {} : { isa: chosen.isa }),
-      threads,
-      memoryBytes,
-      compute,
-    });
+    const opened = await opening;
+    const { tokenizer, chatTemplate } = text.value;
     return new Model({
       name: nameOrPath,
       files,

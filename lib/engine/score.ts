@@ -1,15 +1,16 @@
 /**
  * Scoring: log-probabilities of completions after their contexts, for any number of adapters in one pass.
  *
- * Requests are gathered into chunks of about a thousand rows. A chunk is one forest: a tree for every
- * adapter and context (consecutive requests with the same context share one), a branch for every
- * completion. Results of the first adapter leave as they are made; those of the others, numbers and
- * never logits, wait in memory until the input ends, because results come adapter by adapter.
+ * Requests are gathered into chunks of about a thousand rows, more where they begin alike: what they have in common is
+ * computed once a chunk (context-trees.ts). A chunk is one forest, with its trees once for every adapter. Results of the
+ * first adapter leave as they are made; those of the others, numbers and never logits, wait in memory until the input
+ * ends, because results come adapter by adapter.
  */
 import { DataFormatError, NotFiniteError, UsageError } from "../errors.js";
 import type { Adapter } from "./adapter.js";
 import { throwIfAborted } from "./cancel.js";
-import { AIMED_ROWS, contextTree, rowBudget, type Tree } from "./forest.js";
+import { RequestChunk } from "./context-trees.js";
+import { AIMED_ROWS, rowBudget } from "./forest.js";
 import type { Model } from "./model.js";
 import {
   checkTokens,
@@ -86,21 +87,20 @@ export async function* scoreAll(
   const { signal, onProgress, maxRows = AIMED_ROWS } = options;
   const adapters = namedAdapters(options.adapters);
   const budget = rowBudget(model.planner, "score", maxRows);
+  const largestTree = rowBudget(model.planner, "score", SHARING_ROWS * maxRows);
   const held: ScoreResult[][] = adapters.map(() => []);
   const progress: ScoreProgress = { done: 0, tokens: 0 };
   if (Array.isArray(requests)) progress.total = requests.length;
 
-  let chunk: PreparedRequest[] = [];
-  let chunkRows = 0;
+  let chunk = new RequestChunk(largestTree);
   const flush = async (): Promise<ScoreResult[]> => {
     const scored = await scoreChunk(model, chunk, adapters, budget, options);
-    for (const completion of chunk.flatMap((request) => request.completions)) {
+    for (const completion of chunk.requests.flatMap((request) => request.completions)) {
       progress.tokens += completion.tokens.length * adapters.length;
     }
-    progress.done += chunk.length;
+    progress.done += chunk.requests.length;
     onProgress?.({ ...progress });
-    chunk = [];
-    chunkRows = 0;
+    chunk = new RequestChunk(largestTree);
     scored.slice(1).forEach((results, index) => {
       for (const result of results) held[index + 1]!.push(result);
     });
@@ -116,13 +116,15 @@ export async function* scoreAll(
       progress.done++;
       continue;
     }
-    chunk.push(prepared);
-    chunkRows += requestRows(prepared) * adapters.length;
-    if (chunkRows >= budget) yield* await flush();
+    if (chunk.rows * adapters.length >= budget && !chunk.continues(prepared)) yield* await flush();
+    chunk.add(prepared);
   }
-  if (chunk.length > 0) yield* await flush();
+  if (chunk.requests.length > 0) yield* await flush();
   for (const results of held) yield* results;
 }
+
+/** How many times as large a chunk may grow by requests that begin alike: what they share is then paid for less often. */
+const SHARING_ROWS = 4;
 
 function prepare(model: Model, value: unknown, index: number, boundary: "longest" | "harness"): PreparedRequest {
   const request = parseRecord(scoreRequestSchema, value, `score request ${index}`);
@@ -141,33 +143,21 @@ function prepare(model: Model, value: unknown, index: number, boundary: "longest
   return prepared;
 }
 
-function requestRows({ context, completions }: PreparedRequest): number {
-  return context.length + completions.reduce((rows, { tokens }) => rows + Math.max(0, tokens.length - 1), 0);
-}
-
-/** Where a tree's completion belongs: request and completion of the chunk. */
-type Slot = { request: number; completion: number };
-type PlacedTree = { tree: Tree; adapter: number; slots: Slot[] };
-
 /** Scores a chunk; results per adapter, in input order. */
 async function scoreChunk(
   model: Model,
-  chunk: readonly PreparedRequest[],
+  { requests, trees }: RequestChunk,
   adapters: readonly [string, Adapter | null][],
   budget: number,
   options: ScoreOptions,
 ): Promise<ScoreResult[][]> {
-  const groups = groupCompletions(chunk, budget);
-  const trees = adapters.flatMap(([, adapter], index) =>
-    groups.map(({ context, slots }): PlacedTree => {
-      const completions = slots.map((slot) => chunk[slot.request]!.completions[slot.completion]!.tokens);
-      return { tree: contextTree(context, completions, adapter?.handle ?? 0), adapter: index, slots };
-    }),
+  const placed = adapters.flatMap(([, adapter], index) =>
+    trees.map((tree) => ({ tree: tree.build(adapter?.handle ?? 0), adapter: index, slots: tree.slots })),
   );
   const results: ScoreResult[][] = adapters.map(() => []);
-  const at = offsets(chunk);
+  const at = offsets(requests);
   adapters.forEach(([name], index) => {
-    chunk.forEach((request) => {
+    requests.forEach((request) => {
       request.completions.forEach((completion, position) => {
         results[index]!.push({
           id: request.id,
@@ -185,16 +175,16 @@ async function scoreChunk(
   });
   const scores = await scoreTrees(
     model,
-    trees.map(({ tree }) => tree),
+    placed.map(({ tree }) => tree),
     {
       budget,
       signal: options.signal,
-      nameOf: (index) => `request "${chunk[trees[index]!.slots[0]!.request]!.id}"`,
+      nameOf: (index) => `request "${requests[placed[index]!.slots[0]!.request]!.id}"`,
       remedy: "raise --memory, or shorten its context",
     },
   );
   let target = 0;
-  for (const { adapter, slots } of trees) {
+  for (const { adapter, slots } of placed) {
     for (const { request, completion } of slots) {
       const result = results[adapter]![at[request]! + completion]!;
       for (const end = target + result.tokens; target < end; target++) {
@@ -212,41 +202,12 @@ async function scoreChunk(
   return results;
 }
 
-/** The first result of each request of a chunk. */
-function offsets(chunk: readonly PreparedRequest[]): number[] {
+/** The first result of each request. */
+function offsets(requests: readonly PreparedRequest[]): number[] {
   let next = 0;
-  return chunk.map((request) => {
+  return requests.map((request) => {
     const begin = next;
     next += request.completions.length;
     return begin;
   });
-}
-
-/**
- * Completions of consecutive requests with the same context, together up to `budget` rows. A completion
- * without tokens needs no tree.
- */
-export function groupCompletions(
-  chunk: readonly PreparedRequest[],
-  budget: number,
-): { context: number[]; slots: Slot[] }[] {
-  const groups: { context: number[]; slots: Slot[]; rows: number }[] = [];
-  chunk.forEach(({ context, completions }, request) => {
-    completions.forEach(({ tokens }, completion) => {
-      if (tokens.length === 0) return;
-      const last = groups.at(-1);
-      const rows = tokens.length - 1;
-      if (last !== undefined && last.rows + rows <= budget && sameTokens(last.context, context)) {
-        last.slots.push({ request, completion });
-        last.rows += rows;
-      } else {
-        groups.push({ context, slots: [{ request, completion }], rows: context.length + rows });
-      }
-    });
-  });
-  return groups;
-}
-
-function sameTokens(a: readonly number[], b: readonly number[]): boolean {
-  return a === b || (a.length === b.length && a.every((token, index) => token === b[index]));
 }

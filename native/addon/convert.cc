@@ -347,4 +347,17 @@ Napi::Value to_js(Napi::Env env, const Plan& plan) {
   return object;
 }
 
+Napi::Value to_js(Napi::Env env, const std::vector<OperationTime>& times) {
+  Napi::Array array = Napi::Array::New(env, times.size());
+  for (uint32_t i = 0; i < times.size(); ++i) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("operation", times[i].operation);
+    object.Set("calls", static_cast<double>(times[i].calls));
+    object.Set("seconds", times[i].seconds);
+    object.Set("busySeconds", times[i].busy_seconds);
+    array.Set(i, object);
+  }
+  return array;
+}
+
 }  // namespace valora::addon

@@ -39,5 +39,6 @@ Napi::Value to_js(Napi::Env env, const std::vector<LoraModule>& modules);
 Napi::Value to_js(Napi::Env env, const PairResults& results);
 Napi::Value to_js(Napi::Env env, const OptimizerState& state);
 Napi::Value to_js(Napi::Env env, const Plan& plan);
+Napi::Value to_js(Napi::Env env, const std::vector<OperationTime>& times);
 
 }  // namespace valora::addon

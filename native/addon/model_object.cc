@@ -112,6 +112,11 @@ Napi::Value read_tensor(const Engine& engine, const Napi::CallbackInfo& info) {
       [](Napi::Env env, const std::vector<float>& numbers) { return copy_to_js(env, numbers); });
 }
 
+Napi::Value take_operation_times(const Engine& engine, const Napi::CallbackInfo& info) {
+  return engine->submit(
+      info.Env(), [](EngineState& state) { return state.model->take_operation_times(); }, kToJs);
+}
+
 Napi::Value make_model_object(Napi::Env env, const Engine& engine) {
   Napi::Object object = Napi::Object::New(env);
   object.DefineProperty(Napi::PropertyDescriptor::Value(
@@ -126,6 +131,7 @@ Napi::Value make_model_object(Napi::Env env, const Engine& engine) {
       {"removeAdapter", remove_adapter},
       {"createTrainer", create_trainer},
       {"readTensor", read_tensor},
+      {"takeOperationTimes", take_operation_times},
       {"plan",
        [](const Engine& engine, const Napi::CallbackInfo& info) {
          return to_js(info.Env(), engine->model().plan(read_job_shape(argument(info, 0, "shape"))));

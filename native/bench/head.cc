@@ -11,6 +11,11 @@ namespace {
 // Logits of a size that a model's have: a softmax that is neither flat nor one token's alone.
 float input_scale(int64_t inputs) { return 4.0f / std::sqrt(static_cast<float>(inputs)); }
 
+// Compute::kBf16 rounds each token's share of the expected row to 8 bits, which the reference keeps
+// in double: off by up to 2^-9 of itself, by 2^-9 / sqrt(3) in the mean of squares, and so is their
+// sum of its size; the worst of very many sums by some times that.
+constexpr double kShareRounding = 8 * 0x1p-9 / 1.7320508;
+
 // Log-normaliser, arg max and one target's logit of each row, and the expected row of W.
 class HeadForward : public Kernel {
  public:
@@ -74,7 +79,8 @@ class HeadForward : public Kernel {
       wanted[n] = logits[2 * n];
       chosen[n] = logits[2 * n + 1];
     }
-    results.add("expected", expected_.view().slice_rows(begin, count), expected);
+    results.add("expected", expected_.view().slice_rows(begin, count), expected,
+                reference.compute == Compute::kBf16 ? kShareRounding : 0);
     results.add("normaliser", normaliser_.data() + begin, normaliser.data(), count);
     results.add("target_logit", logits_.data() + begin, wanted.data(), count);
     results.add("argmax", chosen.data(), largest.data(), count);

@@ -17,8 +17,9 @@ namespace valora::bench {
 // Gathers how far results are from what the reference says.
 class Comparison {
  public:
-  // `got` and `want` have one shape.
-  void add(const char* name, View got, View want);
+  // `got` and `want` have one shape. `allowed`, of the size, is explained by other things than
+  // float32's rounding and is taken off each error.
+  void add(const char* name, View got, View want, double allowed = 0);
   void add(const char* name, const double* got, const double* want, int64_t count);
   void add(const char* name, const float* got, const float* want, int64_t count);
 
@@ -26,7 +27,7 @@ class Comparison {
   const std::string& worst() const { return worst_; }  // the output with the largest error
 
  private:
-  void note(const char* name, double off, double scale);
+  void note(const char* name, double error);
 
   double error_ = 0;
   std::string worst_;

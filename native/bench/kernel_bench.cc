@@ -94,7 +94,7 @@ int64_t scratch_bytes(const ScratchSize& size, int threads) {
 
 }  // namespace
 
-void Comparison::add(const char* name, View got, View want) {
+void Comparison::add(const char* name, View got, View want, double allowed) {
   double all = 0;
   std::vector<double> off(want.rows, 0.0), squares(want.rows, 0.0);
   for (int64_t n = 0; n < want.rows; ++n) {
@@ -108,8 +108,9 @@ void Comparison::add(const char* name, View got, View want) {
   }
   const double size = static_cast<double>(want.size());
   for (int64_t n = 0; n < want.rows; ++n) {
-    note(name, off[n],
-         std::max(std::sqrt(squares[n] / static_cast<double>(want.cols)), std::sqrt(all / size)));
+    const double scale =
+        std::max(std::sqrt(squares[n] / static_cast<double>(want.cols)), std::sqrt(all / size));
+    note(name, off[n] == 0 ? 0 : worse(0, off[n] / scale - allowed));
   }
 }
 
@@ -117,7 +118,8 @@ void Comparison::add(const char* name, const double* got, const double* want, in
   double squares = 0;
   for (int64_t i = 0; i < count; ++i) squares += want[i] * want[i];
   const double scale = std::sqrt(squares / static_cast<double>(count));
-  for (int64_t i = 0; i < count; ++i) note(name, std::abs(got[i] - want[i]), scale);
+  for (int64_t i = 0; i < count; ++i)
+    note(name, got[i] == want[i] ? 0 : std::abs(got[i] - want[i]) / scale);
 }
 
 void Comparison::add(const char* name, const float* got, const float* want, int64_t count) {
@@ -125,9 +127,9 @@ void Comparison::add(const char* name, const float* got, const float* want, int6
       make_view(const_cast<float*>(want), 1, count));
 }
 
-void Comparison::note(const char* name, double off, double scale) {
+void Comparison::note(const char* name, double error) {
   const double before = error_;
-  error_ = worse(error_, off == 0 ? 0 : off / scale);
+  error_ = worse(error_, error);
   if (worst_.empty() || !(error_ == before || std::isnan(before))) worst_ = name;
 }
 

@@ -31,7 +31,8 @@ struct KernelSpec {
 };
 
 // Largest error of any result, relative to the root mean square of its row or, where that is
-// larger, of the whole output; and the largest that is taken for rounding.
+// larger, of the whole output, less what bfloat16 explains; and the largest that is taken for
+// float32's rounding.
 struct Verification {
   double error;
   double tolerance;

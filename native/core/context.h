@@ -12,6 +12,7 @@
 namespace valora {
 
 struct Ops;
+class OperationTimes;
 
 // The arithmetic of products with frozen matrices: float32, or both sides rounded to bfloat16
 // (core/bf16.h) and summed in float32. Low-rank terms, attention and norms are float32 in either.
@@ -23,6 +24,7 @@ struct Context {
   ThreadPool* pool = nullptr;
   const std::atomic<bool>* cancel = nullptr;
   Compute compute = Compute::kFloat32;
+  OperationTimes* times = nullptr;  // null: nobody asks
 
   int threads() const { return pool == nullptr ? 1 : pool->threads(); }
   void check_cancelled() const {
@@ -37,7 +39,7 @@ struct Context {
 template <typename Body>
 void parallel_for(const Context& context, int64_t count, const Body& body) {
   if (count <= 0) return;
-  if (context.pool == nullptr || count == 1) {
+  if (context.pool == nullptr) {
     for (int64_t i = 0; i < count; ++i) body(i, 0);
     return;
   }

@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "core/operation_times.h"
 #include "core/scratch.h"
 
 namespace valora::ops {
@@ -16,10 +17,11 @@ std::string shape_text(int64_t rows, int64_t cols) {
   return "[" + text(rows) + ", " + text(cols) + "]";
 }
 
-// The checks of one call of one operation.
+// The checks of one call of one operation, and its time.
 class Check {
  public:
-  Check(const char* op, const Context& context) : op_(op), context_(context) {
+  Check(const char* op, const Context& context)
+      : op_(op), context_(context), timer_(op, context.times, context.pool) {
     context.check_cancelled();
   }
 
@@ -171,6 +173,7 @@ class Check {
 
   const char* op_;
   const Context& context_;
+  const OperationTimer timer_;
 };
 
 // Scratch from the arena, given back when the operation is done.

@@ -68,11 +68,13 @@ void ThreadPool::stop() {
 
 void ThreadPool::run(int64_t count, Body body, void* arg) {
   if (count <= 0) return;
+  const Loop loop{body, arg, count, measured_};
   if (workers_.empty() || count == 1) {
-    for (int64_t i = 0; i < count; ++i) body(arg, i, 0);
+    next_.store(0, std::memory_order_relaxed);
+    take(loop, 0);
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
     return;
   }
-  const Loop loop{body, arg, count};
   bool wake;
   {
     const std::lock_guard lock(mutex_);
@@ -123,6 +125,14 @@ void ThreadPool::work(int worker) {
 }
 
 void ThreadPool::take(const Loop& loop, int worker) {
+  if (!loop.measured) return iterate(loop, worker);
+  const auto begin = std::chrono::steady_clock::now();
+  iterate(loop, worker);
+  const std::chrono::nanoseconds taken = std::chrono::steady_clock::now() - begin;
+  busy_nanoseconds_.fetch_add(taken.count(), std::memory_order_relaxed);
+}
+
+void ThreadPool::iterate(const Loop& loop, int worker) {
   try {
     for (;;) {
       const int64_t index = next_.fetch_add(1, std::memory_order_relaxed);

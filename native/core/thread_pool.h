@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -30,15 +31,21 @@ class ThreadPool {
   // engine thread).
   void run(int64_t count, Body body, void* arg);
 
+  // From the next loop on: whether the time that threads spend in iterations is added up.
+  void measure(bool measured) { measured_ = measured; }
+  double busy_seconds() const { return 1e-9 * static_cast<double>(busy_nanoseconds_.load()); }
+
  private:
   struct Loop {
     Body body = nullptr;
     void* arg = nullptr;
     int64_t count = 0;
+    bool measured = false;
   };
 
   void work(int worker);
   void take(const Loop& loop, int worker);
+  void iterate(const Loop& loop, int worker);
   void stop();
 
   std::vector<std::thread> workers_;
@@ -55,6 +62,8 @@ class ThreadPool {
   Loop loop_;
   std::exception_ptr failure_;
   std::atomic<int64_t> next_{0};  // the next iteration to hand out
+  bool measured_ = false;         // the caller of run()'s
+  std::atomic<int64_t> busy_nanoseconds_{0};
 };
 
 }  // namespace valora

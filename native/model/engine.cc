@@ -68,6 +68,12 @@ Scores Engine::score(const ForestInput& input, CancelFlag cancel) {
   return scores;
 }
 
+std::vector<OperationTime> Engine::take_operation_times() {
+  measuring_ = true;
+  pool_.measure(true);
+  return times_.take();
+}
+
 int32_t Engine::add_adapter(Adapter adapter) {
   Plan plan = memory_now();
   plan.adapters += adapter.layout().bytes();
@@ -107,7 +113,7 @@ int64_t Engine::count(const std::function<void(const Context&)>& body) const {
 void Engine::run(const Job& job, CancelFlag cancel) {
   Arena& arena = reserve(job, count(job.body));
   arena.reset_peak();
-  job.body({&ops_, &arena, &pool_, cancel, compute_});
+  job.body({&ops_, &arena, &pool_, cancel, compute_, times()});
 }
 
 Arena& Engine::reserve(const Job& job, int64_t bytes) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/operation_times.h"
 #include "core/thread_pool.h"
 #include "model/adapter.h"
 #include "model/passes.h"
@@ -63,9 +64,14 @@ class Engine {
     return {config_, weights_, rope_.rows(config_, positions)};
   }
   // A context without an arena or cancellation, for operations on whole buffers.
-  Context context() { return {&ops_, nullptr, &pool_, nullptr, compute_}; }
+  Context context() { return {&ops_, nullptr, &pool_, nullptr, compute_, times()}; }
+
+  // What operations took since the last call; the first call begins to measure and has nothing to
+  // say.
+  std::vector<OperationTime> take_operation_times();
 
  private:
+  OperationTimes* times() { return measuring_ ? &times_ : nullptr; }
   friend class OptimiserBytes;
   void add_optimiser_bytes(int64_t bytes);
   void remove_optimiser_bytes(int64_t bytes);
@@ -82,6 +88,8 @@ class Engine {
   ThreadPool pool_;
   RopeTable rope_;
   std::unique_ptr<Arena> arena_;
+  OperationTimes times_;
+  bool measuring_ = false;
   int32_t next_handle_ = 1;
 
   mutable std::mutex mutex_;  // what follows is read by plan(), from any thread

@@ -60,6 +60,10 @@ std::vector<float> Model::read_tensor(TensorRole role, LinearKind linear, int64_
   return rows;
 }
 
+std::vector<OperationTime> Model::take_operation_times() {
+  return impl_->engine.take_operation_times();
+}
+
 Plan Model::plan(const JobShape& shape) const { return impl_->engine.plan(shape); }
 
 }  // namespace valora

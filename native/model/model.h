@@ -12,6 +12,7 @@
 
 #include "core/forest.h"
 #include "core/mapped_file.h"
+#include "core/operation_times.h"
 #include "core/ops.h"
 #include "model/config.h"
 
@@ -156,6 +157,9 @@ class Model {
   int32_t load_adapter(const std::vector<LoraModule>& modules);
   std::vector<LoraModule> export_adapter(int32_t handle) const;
   void remove_adapter(int32_t handle);
+
+  // What operations took since the last call (Engine::take_operation_times).
+  std::vector<OperationTime> take_operation_times();
 
   // The trainer keeps its adapter alive; the model must outlive the trainer.
   std::unique_ptr<Trainer> create_trainer(int32_t handle, Recompute recompute);

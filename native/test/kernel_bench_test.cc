@@ -12,12 +12,13 @@ namespace valora::bench {
 namespace {
 
 // One spec for each operation, of awkward sizes.
-std::vector<KernelSpec> small_specs(const Ops& ops) {
+std::vector<KernelSpec> small_specs(const Ops& ops, Compute compute = Compute::kFloat32) {
   std::vector<KernelSpec> specs;
   const auto add = [&](const char* op) -> KernelSpec& {
     KernelSpec& spec = specs.emplace_back();
     spec.op = op;
     spec.ops = &ops;
+    spec.compute = compute;
     spec.threads = 2;
     spec.rows = 5;
     spec.inputs = 64;
@@ -43,16 +44,20 @@ std::vector<KernelSpec> small_specs(const Ops& ops) {
 }
 
 TEST(KernelBench, AgreesWithTheReference) {
+  std::vector<KernelSpec> specs;
   for (const Ops* ops : test::backends()) {
-    for (const KernelSpec& spec : small_specs(*ops)) {
-      KernelBench bench(spec);
-      const Verification verification = bench.verify();
-      EXPECT_LE(verification.error, verification.tolerance) << spec.op << " on " << ops->name;
-      EXPECT_LT(verification.tolerance, 1e-3) << spec.op;
-      EXPECT_GT(bench.run(2), 0) << spec.op;
-      EXPECT_GT(bench.flops(), 0) << spec.op;
-      EXPECT_GT(bench.bytes(), 0) << spec.op;
+    for (const Compute compute : {Compute::kFloat32, Compute::kBf16}) {
+      for (const KernelSpec& spec : small_specs(*ops, compute)) specs.push_back(spec);
     }
+  }
+  for (const KernelSpec& spec : specs) {
+    KernelBench bench(spec);
+    const Verification verification = bench.verify();
+    EXPECT_LE(verification.error, verification.tolerance) << spec.op << " on " << spec.ops->name;
+    EXPECT_LT(verification.tolerance, 1e-3) << spec.op;
+    EXPECT_GT(bench.run(2), 0) << spec.op;
+    EXPECT_GT(bench.flops(), 0) << spec.op;
+    EXPECT_GT(bench.bytes(), 0) << spec.op;
   }
 }
 

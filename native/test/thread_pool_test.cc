@@ -52,6 +52,21 @@ TEST(ThreadPool, WhatALoopWroteIsSeenByTheNextOneAndByTheCaller) {
   EXPECT_EQ(std::accumulate(b.begin(), b.end(), int64_t{0}), 64 * (2000 * 2001 / 2));
 }
 
+TEST(ThreadPool, AddsUpTheTimeThatThreadsSpendInIterationsWhereItIsMeasured) {
+  const auto sleep = [](int64_t, int) { std::this_thread::sleep_for(std::chrono::milliseconds(5)); };
+  for (const int threads : {1, 3}) {
+    ThreadPool pool(threads);
+    loop(pool, 6, sleep);
+    EXPECT_EQ(pool.busy_seconds(), 0);
+    pool.measure(true);
+    loop(pool, 6, sleep);
+    const double busy = pool.busy_seconds();
+    EXPECT_GE(busy, 0.030);
+    loop(pool, 1, sleep);
+    EXPECT_GE(pool.busy_seconds(), busy + 0.005);
+  }
+}
+
 TEST(ThreadPool, WakesWorkersThatHaveGoneToSleep) {
   ThreadPool pool(3);
   for (int round = 0; round < 5; ++round) {

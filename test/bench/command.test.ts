@@ -13,6 +13,8 @@ const MODEL = ["--model", "test/golden/llama-tied/model.gguf"];
 const FIELDS =
   "suite kernel model shape dtype isa compute threads seconds spread_percent samples gflops gbytes_per_second limit peak " +
   "peak_percent error tolerance tokens_per_second pairs_per_second peak_memory_bytes";
+/** Also in JSON. */
+const NESTED = "operations";
 const MACHINE = "date commit cpu cores build valora node compiler";
 
 function report(outcome: Outcome): BenchReport {
@@ -22,7 +24,7 @@ function report(outcome: Outcome): BenchReport {
 }
 
 function assertMeasured(result: BenchReport["results"][number]): void {
-  assert.deepEqual(Object.keys(result).sort(), FIELDS.split(" ").sort());
+  assert.deepEqual(Object.keys(result).sort(), [...FIELDS.split(" "), NESTED].sort());
   for (const field of ["seconds", "gflops", "peak", "peak_percent", "tolerance"] as const)
     assert.ok(result[field] > 0 && Number.isFinite(result[field]), `${field} ${result[field]}`);
   assert.ok(result.error >= 0 && result.error <= result.tolerance, `${result.error} of ${result.tolerance}`);
@@ -56,9 +58,10 @@ describe("valora bench kernels", () => {
       const { status, stdout } = await run([...ROPE, "--output", file]);
       assert.equal(status, 0);
       assert.equal(stdout, "");
-      const [origin, , header, row] = readFileSync(file, "utf8").split("\n");
+      const [origin, , header, line, row] = readFileSync(file, "utf8").split("\n");
       assert.match(origin!, /^valora \d/);
       assert.match(header!, /^suite +kernel +model +shape +dtype +isa +threads +median +spread +rate +of peak +error$/);
+      assert.match(line!, /^─+$/);
       assert.match(row!, /^kernels +rope +135M +\S+ +- +\w+ +1 +\S+ [mµ]?s +\S+ % +\S+ GB\/s +\S+ % memory +\S+e-\d+$/);
     });
   });
@@ -81,6 +84,20 @@ test("valora bench train score measures steps and scoring of a model", async () 
     assert.ok(result.tokens_per_second! > 0 && result.peak_memory_bytes! > 1e6);
   }
   assert.ok(results[0]!.pairs_per_second! > 0);
+  for (const { kernel, operations } of results) {
+    const names = operations!.map(({ operation }) => operation);
+    assert.equal(names.at(-1), "rest");
+    const training = ["linear_backward", "attention_backward", "lora_gradient", "adamw"];
+    for (const name of ["linear_forward", "attention_forward", "head_forward"]) assert.ok(names.includes(name), name);
+    for (const name of training) assert.equal(names.includes(name), kernel === "dpo_step", `${kernel} ${name}`);
+    const sum = operations!.reduce((total, { percent }) => total + percent, 0);
+    assert.ok(Math.abs(sum - 100) < 1e-6, `${sum}`);
+    for (const { operation, calls, seconds, busy_percent } of operations!.slice(0, -1)) {
+      assert.ok(calls >= 1 && seconds > 0, operation);
+      // One thread: it is at work but for the clock's own grain and what an operation does outside of its loops.
+      assert.ok(busy_percent! >= 0 && busy_percent! <= 101, `${operation} ${busy_percent}`);
+    }
+  }
 });
 
 describe("valora bench refuses", () => {

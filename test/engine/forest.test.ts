@@ -14,7 +14,6 @@ import {
   unpackTargets,
 } from "#lib/engine/forest.js";
 import { microBatches, nativePairs, pairTrees } from "#lib/engine/pair-batch.js";
-import { groupCompletions } from "#lib/engine/score.js";
 
 describe("contextTree", () => {
   it("computes the context once and has no row for a continuation's last token", () => {
@@ -125,37 +124,6 @@ describe("batches", () => {
           'request "q" needs 400 MiB (weights 100 MiB, activations 300 MiB) of the 200 MiB allowed; raise --memory',
       },
     );
-  });
-});
-
-describe("groupCompletions", () => {
-  const request = (id: string, context: number[], ...lengths: number[]) => ({
-    id,
-    context,
-    completions: lengths.map((length) => ({ tokens: new Array(length).fill(9), bytes: null })),
-  });
-
-  it("shares a tree between consecutive requests with the same context", () => {
-    const groups = groupCompletions([request("a", [1, 2], 3), request("b", [1, 2], 1, 2), request("c", [1], 1)], 100);
-    assert.deepEqual(
-      groups.map(({ context, slots }) => [context, slots.length]),
-      [
-        [[1, 2], 3],
-        [[1], 1],
-      ],
-    );
-  });
-
-  it("cuts a request of many completions into trees of the budget", () => {
-    const groups = groupCompletions([request("a", [1, 2], 5, 5, 5)], 10);
-    assert.deepEqual(
-      groups.map(({ slots }) => slots.map((slot) => slot.completion)),
-      [[0, 1], [2]],
-    );
-  });
-
-  it("makes no tree for a completion without tokens", () => {
-    assert.deepEqual(groupCompletions([request("a", [], 0)], 10), []);
   });
 });
 

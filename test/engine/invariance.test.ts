@@ -28,6 +28,12 @@ const requests: ScoreRequest[] = [
   },
   { id: "long", context_tokens: tokensFrom(8, 200), completions_tokens: [tokensFrom(9, 17)] },
   { id: "short", context_tokens: tokensFrom(10, 5), completions_tokens: [tokensFrom(11, 9), tokensFrom(12, 9)] },
+  // A header in common, which ends within a block of keys.
+  ...[7, 30, 64].map((length, index) => ({
+    id: `headed ${index}`,
+    context_tokens: [...tokensFrom(13, 90), ...tokensFrom(14 + index, length)],
+    completions_tokens: [tokensFrom(17, 3), tokensFrom(18, 1)],
+  })),
 ];
 
 /** Every result's token log-probabilities, by adapter, request and completion. */
@@ -141,7 +147,7 @@ it("what is generated does not depend on the batch, the other prompts, or the th
     );
     assert.deepEqual(
       results.slice(0, 3).map(({ adapter: name, id, sample }) => [name, id, sample]),
-      [0, 1, 2].map((n) => ["on", "short", n]),
+      [0, 1, 2].map((n) => ["on", prompts.at(-1)!.id, n]),
     );
     for (const result of results.filter(({ adapter: name }) => name === "base")) {
       assert.deepEqual(result.tokens, alone.get(`${result.id} ${result.sample}`), `${result.id} ${result.sample}`);
