@@ -38,7 +38,8 @@ describe("crossedMean", () => {
       assertClose(parts.clusters!.variance, prompt, 1e-10, "clusters");
       assertClose(parts.interactions[0]!.variance, rest, 1e-10, "interaction");
       const [S, K] = [y.length, y[0]!.length];
-      const df = (run + prompt - rest) ** 2 / (run ** 2 / (S - 1) + prompt ** 2 / (K - 1) + rest ** 2 / ((S - 1) * (K - 1)));
+      const ofRuns = run / (run + prompt - rest);
+      const df = 1 / (ofRuns / (S - 1) + (1 - ofRuns) / (K - 1));
       const { standardError, low, high } = infer(estimate);
       assertClose(standardError! ** 2, run + prompt - rest, 1e-10, "V");
       assertClose((high! - low!) / 2, studentQuantile(0.975, df) * standardError!, 1e-10, "half the width");
