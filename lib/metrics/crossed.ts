@@ -163,8 +163,7 @@ export function crossedVariance({ clusters, byCluster, groups }: CrossedEstimate
   for (const { id, runs: S, byRun, rest } of groups) {
     if (S < 2) continue;
     result.runs.push({ group: id, size: S, variance: squares(byRun) / (S * (S - 1)), df: S - 1 });
-    if (C > 1)
-      result.interactions.push({ variance: squares(rest) / (S * (S - 1)), df: (S - 1) * (C - 1) });
+    if (C > 1) result.interactions.push({ variance: squares(rest) / (S * (S - 1)), df: (S - 1) * (C - 1) });
   }
   return result;
 }
@@ -198,12 +197,16 @@ export function infer(estimate: CrossedEstimate, options: InferOptions = {}): In
   const parts = crossedVariance(estimate);
   const better = options.runVariance;
   const runs = better === undefined ? parts.runs : parts.runs.map((part) => ({ ...part, ...better(part) }));
-  return inferFrom(estimate.estimate, { ...parts, runs }, {
-    confidence: options.confidence,
-    runs: Math.min(...estimate.groups.map((group) => group.runs)),
-    clusters: estimate.clusters.length,
-    items: estimate.items,
-  });
+  return inferFrom(
+    estimate.estimate,
+    { ...parts, runs },
+    {
+      confidence: options.confidence,
+      runs: Math.min(...estimate.groups.map((group) => group.runs)),
+      clusters: estimate.clusters.length,
+      items: estimate.items,
+    },
+  );
 }
 
 /** The same from parts that were found in another way. */
@@ -242,7 +245,8 @@ function totalVariance({ runs, clusters, interactions }: CrossedVariance): Varia
   const ofRuns = total(runs);
   const ofClusters = clusters?.variance ?? 0;
   const variance = Math.max(ofRuns + ofClusters - total(interactions), ofRuns, ofClusters);
-  if (variance === 0) return { variance, df: Math.min(...[...runs, ...(clusters ? [clusters] : [])].map(({ df }) => df)) };
+  if (variance === 0)
+    return { variance, df: Math.min(...[...runs, ...(clusters ? [clusters] : [])].map(({ df }) => df)) };
   let inverse = clusters === undefined ? 0 : (1 - ofRuns / variance) / clusters.df;
   for (const part of runs) inverse += part.variance / variance / part.df;
   return { variance, df: 1 / inverse };

@@ -22,7 +22,7 @@ describe("moderated variances", () => {
     const prior = fitVariancePrior(alike);
     assert.equal(prior.df, Number.POSITIVE_INFINITY);
     assert.deepEqual(moderate({ variance: 9, df: 4 }, prior), { variance: prior.variance, df: prior.df });
-    assert.deepEqual(fitVariancePrior(alike.slice(0, 4)), { df: 0, variance: 0 });
+    assert.deepEqual(fitVariancePrior(alike.slice(0, 9)), { df: 0, variance: 0 });
     assert.deepEqual(moderate({ variance: 9, df: 4 }, { df: 0, variance: 0 }), { variance: 9, df: 4 });
     assert.throws(() => fitVariancePrior([{ variance: -1, df: 2 }]), RangeError);
     assert.throws(() => fitVariancePrior([{ variance: Number.NaN, df: 2 }]), RangeError);

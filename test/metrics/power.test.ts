@@ -2,8 +2,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { crossedMean } from "#lib/metrics/crossed.js";
-import { expectedError, noncentralUpper, powerOf, smallestDetectableShift, varianceComponents } from "#lib/metrics/power.js";
-import { GOLDEN, assertClose } from "./support/golden.js";
+import {
+  expectedError,
+  noncentralUpper,
+  powerOf,
+  smallestDetectableShift,
+  varianceComponents,
+} from "#lib/metrics/power.js";
+import { assertClose, GOLDEN } from "./support/golden.js";
 import { random } from "./support/random.js";
 import { detectionRate, simulateArray } from "./support/simulate.js";
 
