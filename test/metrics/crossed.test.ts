@@ -137,7 +137,7 @@ describe("crossedMean", () => {
 describe("crossedBootstrap", () => {
   it("has the closed form as its limit for a mean, of one arm and of a difference", () => {
     const draw = random(11);
-    const world = { clusters: 12, largestCluster: 3, run: 0.6, prompt: 1, rest: 1 };
+    const world = { clusters: 12, largestCluster: 3, run: 2, prompt: 1, rest: 1 };
     const [a, b] = [simulateArray({ ...world, runs: 4 }, draw, "a"), simulateArray({ ...world, runs: 3 }, draw, "b")];
     b.counts = a.counts;
     const mean = ({ runs, counts, sums }: CrossedArray, byRun: Float64Array, byCluster: Float64Array): number => {

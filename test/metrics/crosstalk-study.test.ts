@@ -57,7 +57,8 @@ describe("crosstalkStudy", () => {
         shift.estimate,
         delta.estimate,
       ]);
-    assert.deepEqual(await deltas([...base, ...trained, ...shared]), [
+    const anothers = lines(control("vain", "r2"), "kind", [9, 9, 9]);
+    assert.deepEqual(await deltas([...base, ...trained, ...shared, ...anothers]), [
       [3, 2],
       [-0.5, -0.5],
     ]);
@@ -65,6 +66,7 @@ describe("crosstalkStudy", () => {
       [3, 1],
       [-0.5, -1.5],
     ]);
+    await assert.rejects(deltas([...base, ...trained, ...anothers]), /kind has no run of the control arm random/);
   });
 
   it("makes one matrix a metric, and takes the mean over an item's samples", async () => {

@@ -28,6 +28,8 @@ describe("power", () => {
     assert.ok(powerOf(0, design) <= 0.05 && powerOf(0, design) > 0.03, `at 0: ${powerOf(0, design)}`);
     const sure = { runs: 2000, prompts: 2000, components };
     assertClose(powerOf(0, sure), 0.05, 1e-2, "at 0, with so many runs and prompts that both are sure");
+    // Φ(½ − 1.96) + Φ(−½ − 1.96) by scipy.
+    assertClose(powerOf(expectedError(sure).standardError / 2, sure), 0.0790975, 1e-2, "half a standard error");
     assert.ok(powerOf(0.3, design) < powerOf(0.4, design));
     assert.ok(powerOf(5, design) > 0.999999);
     assert.throws(() => powerOf(1, { ...design, runs: 1 }), RangeError);
