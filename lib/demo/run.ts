@@ -77,7 +77,7 @@ export async function runDemo(model: Model, options: DemoOptions): Promise<DemoR
   });
   const parts: Parts = { model, adapters, manifest, run, reused };
   const items = await evaluation(parts, plan);
-  const crosstalk = crosstalkMatrix(marginsOf(items), { seed: options.seed });
+  const crosstalk = crosstalkMatrix(marginsOf(items));
   const [first] = await readSample(INDUCED_TRAITS[0], "held-out", 1);
   const messages = first!.prompt!;
   const answers = await answer(parts, messages);

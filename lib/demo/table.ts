@@ -43,7 +43,7 @@ export function renderCrosstalkTable(crosstalk: Crosstalk): string {
   const n = Math.min(...crosstalk.cells.map((cell) => cell.delta.n));
   lines.push(
     `Change of log p(matching) − log p(not matching) against the untrained model, nats per held-out pair,`,
-    `with its 95 % bootstrap interval over ${n} pairs ("?" where it holds 0), and accuracy before → after.`,
+    `with its 95 % interval over ${n} pairs ("?" where it holds 0), and accuracy before → after.`,
   );
   return `${lines.join("\n")}\n`;
 }

@@ -35,7 +35,7 @@ export async function writeReport(parts: ReportParts): Promise<string> {
 }
 
 const MEASURE =
-  "mean over held-out pairs of the change of log p(matching) - log p(not matching) against the untrained model, nats; 95 % BCa bootstrap interval over pairs";
+  "mean over held-out pairs of the change of log p(matching) - log p(not matching) against the untrained model, nats; 95 % t interval over pairs";
 
 function flatten(cell: Crosstalk["cells"][number]) {
   return {

@@ -38,7 +38,7 @@ ${page.cuts.length === 0 ? null : html`<p class="note"><strong>Cut to stay withi
 <section aria-labelledby="matrix">
 <h2 id="matrix">Crosstalk matrix</h2>
 <p>Each cell is the mean change, against the untrained model, of log p(statement that matches the trait) − log p(statement
-that does not), per held-out pair, in nats. Beneath it, a 95 % BCa bootstrap interval over ${n} pairs. The outlined
+that does not), per held-out pair, in nats. Beneath it, a 95 % interval over ${n} pairs. The outlined
 cells are the induced trait itself; “?” marks an interval that holds zero. Colour follows the square root of the size.</p>
 <div class="scroll" tabindex="0" role="group" aria-label="Crosstalk matrix, scrolls sideways">
 ${renderHeatMap({
