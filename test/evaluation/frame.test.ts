@@ -49,7 +49,7 @@ const base: Subject = { names: { adapter: "base" }, adapter: null };
 async function withTiny<T>(body: (model: Model, options: RunOptions & { partsFolder: string }) => Promise<T>) {
   return withFolder(async (folder) => {
     await using model = await openModel(FOLDER, { device: "cpu", threads: 1 });
-    return body(model, { data: new DataSources(), seed: 0, partsFolder: folder });
+    return await body(model, { data: new DataSources(), seed: 0, partsFolder: folder });
   });
 }
 
@@ -302,7 +302,7 @@ describe("perplexity's passages", () => {
     assert.equal(passages.join(""), text);
     assert.deepEqual(await cut(text, 60, 1000), passages);
     assert.ok(passages.length > 5);
-    for (const passage of passages) assert.match(passage, /^[^\S\n]*\S[^]*\n$/);
+    for (const passage of passages) assert.match(passage, /^[^\S\n]*\S.*\n$/s);
   });
 
   it("end before a space in long lines, and between characters where there is none", async () => {
@@ -311,7 +311,7 @@ describe("perplexity's passages", () => {
     const smileys = "🙂".repeat(300);
     const passages = await cut(smileys, 31);
     assert.equal(passages.join(""), smileys);
-    for (const passage of passages) assert.ok(passage.isWellFormed());
+    for (const passage of passages) assert.ok([...passage].every((character) => character === "🙂"));
   });
 });
 
