@@ -9,6 +9,7 @@ import { CommandContext } from "./commands/context.js";
 import { curate } from "./commands/curate.js";
 import { demo } from "./commands/demo.js";
 import { generate } from "./commands/generate.js";
+import { grade } from "./commands/grade.js";
 import { renderCommandHelp, renderMainHelp } from "./commands/help.js";
 import { inspect } from "./commands/inspect.js";
 import { label } from "./commands/label.js";
@@ -32,6 +33,7 @@ const COMMANDS: readonly AnyCommand[] = [
   train,
   score,
   generate,
+  grade,
   merge,
   bench,
 ];
