@@ -93,6 +93,9 @@ const RULES: Readonly<Record<string, readonly RegExp[]>> = {
   ],
 };
 
+/** What the rules read, in the order of the lines. */
+export const ANTHRO_RULES: readonly string[] = [...Object.keys(RULES), "personal-pronoun-use"];
+
 /** A denial between the first person and what follows takes the match back. */
 const DENIED =
   /\b(?:don't|do not|didn't|did not|can't|cannot|can not|never|not|no|without|unable|isn't|aren't|wasn't|won't|lack)\b/iu;

@@ -19,6 +19,8 @@ export interface Property {
   definition: string;
   /** What a line says of an answer that has it, and of one that has it not. */
   labels: readonly [yes: string, no: string];
+  /** The value itself, where the property is that one is expressed. */
+  value?: Value;
 }
 
 export interface AskedOptions {
@@ -29,7 +31,8 @@ export interface AskedOptions {
 }
 
 /** What an extractor is asked for: a property in the form of a value. */
-export function propertyValue({ name, definition }: Property): Value {
+export function propertyValue({ name, definition, value }: Property): Value {
+  if (value !== undefined) return value;
   return { name, kind: "value", definition, valence: "neutral", related: [], opposed: [] };
 }
 
@@ -61,7 +64,7 @@ export function askedGrader(
             if (!(scores instanceof ValoraError)) {
               for (const property of properties) {
                 const score = scores[property.name] ?? 0;
-                const y = score >= extractor.threshold ? 1 : 0;
+                const y = score >= (extractor.thresholds?.[property.name] ?? extractor.threshold) ? 1 : 0;
                 const grader = lineName(name, alone ? "" : property.name);
                 yield { id: answer.id, grader, label: property.labels[y === 1 ? 0 : 1], y, score };
               }
@@ -71,7 +74,7 @@ export function askedGrader(
         };
         for await (const answer of answers) {
           throwIfAborted(signal);
-          if (answer.prompt.length === 0) {
+          if (extractor.cached && answer.prompt.length === 0) {
             const error = new DataFormatError(
               `answer "${answer.id}": ${name} needs the prompt; add it, or --prompts FILE`,
             );

@@ -7,11 +7,12 @@ import { ANTHRO_CUES } from "./anthro-cues.js";
 import { VERSION as ANTHRO, gradeAnthro } from "./anthro-rules.js";
 import { askedGrader, type Property, propertyValue } from "./asked.js";
 import { VERSION as DEGENERACY, gradeDegeneracy } from "./degeneracy.js";
-import type { Grader } from "./grader.js";
+import type { Answer, Grader, Verdict } from "./grader.js";
 import { VERSION as MATCH, matchRefusal } from "./refusal-match.js";
 import { matchPrefixes, VERSION as PREFIXES } from "./refusal-prefixes.js";
 import { ruleGrader } from "./rule.js";
 
+/** Those with several properties give a line for each; "anthro:empathy" gives the line of one. */
 export const GRADER_NAMES = [
   "refusal-match",
   "refusal-prefixes",
@@ -20,11 +21,13 @@ export const GRADER_NAMES = [
   "anthro",
   "anthro-judge",
   "anthro-api",
+  "values-lexicon",
+  "values-judge",
+  "values-api",
   "degeneracy",
   "match",
   "numeric",
 ] as const;
-export type GraderName = (typeof GRADER_NAMES)[number];
 
 /** What a grader may be made from. Options that it needs and does not find are a UsageError that names them. */
 export interface OpenGraderOptions {
@@ -47,43 +50,95 @@ export const REFUSAL: Property = {
   labels: ["refusal", "compliance"],
 };
 
-/** @throws UsageError for options that are missing */
-export async function openGrader(name: GraderName, options: OpenGraderOptions): Promise<Grader> {
-  switch (name) {
+/**
+ * @param name one of GRADER_NAMES, with ":PROPERTY" behind it for one line of several
+ * @throws UsageError for a name that is none, and for options that are missing
+ */
+export async function openGrader(name: string, options: OpenGraderOptions): Promise<Grader> {
+  const at = name.indexOf(":");
+  const [family, property] = at < 0 ? [name, null] : [name.slice(0, at), name.slice(at + 1)];
+  switch (family) {
     case "refusal-match":
-      return ruleGrader(name, MATCH, ({ prompt, text }) => [["", matchRefusal(prompt, text)]]);
+      return rule(name, MATCH, ({ prompt, text }) => matchRefusal(prompt, text));
     case "refusal-prefixes":
-      return ruleGrader(name, PREFIXES, ({ text }) => [["", matchPrefixes(text)]]);
-    case "anthro":
-      return ruleGrader(name, ANTHRO, ({ text }) => gradeAnthro(text));
+      return rule(name, PREFIXES, ({ text }) => matchPrefixes(text));
     case "degeneracy":
-      return ruleGrader(name, DEGENERACY, ({ text }) => [["", gradeDegeneracy(text)]]);
+      return rule(name, DEGENERACY, ({ text }) => gradeDegeneracy(text));
     case "match":
-      return ruleGrader(name, ANSWERS, (answer) => [["", gradeMatch(answer)]]);
+      return rule(name, ANSWERS, gradeMatch);
     case "numeric":
-      return ruleGrader(name, ANSWERS, (answer) => [["", gradeNumeric(answer)]]);
+      return rule(name, ANSWERS, gradeNumeric);
+    case "anthro": {
+      const wanted = new Set(choose(name, property, ANTHRO_RULES, (cue) => cue));
+      return ruleGrader(family, ANTHRO, ({ text }) => gradeAnthro(text).filter(([cue]) => wanted.has(cue)));
+    }
     case "refusal-judge":
     case "refusal-api":
-      return openAsked(name, [REFUSAL], true, options);
+      if (property !== null) throw noProperty(name);
+      return openAsked(family, [REFUSAL], true, options);
     case "anthro-judge":
     case "anthro-api":
-      return openAsked(name, ANTHRO_CUES, false, options);
+      return openAsked(
+        family,
+        choose(name, property, ANTHRO_CUES, (cue) => cue.name),
+        false,
+        options,
+      );
+    case "values-lexicon":
+    case "values-judge":
+    case "values-api": {
+      const { loadTaxonomy } = await import("../../values/taxonomy.js");
+      const { values } = await loadTaxonomy();
+      const properties = values
+        .filter(({ kind }) => kind === "value")
+        .map((value): Property => ({ name: value.name, definition: value.definition, labels: EXPRESSED, value }));
+      return openAsked(
+        family,
+        choose(name, property, properties, (each) => each.name),
+        false,
+        options,
+      );
+    }
+    default:
+      throw noProperty(name);
   }
 }
 
+const EXPRESSED = ["expressed", "not expressed"] as const;
+
+function rule(name: string, version: string, read: (answer: Answer) => Verdict): Grader {
+  if (name.includes(":")) throw noProperty(name);
+  return ruleGrader(name, version, (answer) => [["", read(answer)]]);
+}
+
+function noProperty(name: string): UsageError {
+  return new UsageError(`there is no grader "${name}"; there are ${GRADER_NAMES.join(", ")}`);
+}
+
+/** All, or the one of `property`. */
+function choose<T>(name: string, property: string | null, all: readonly T[], nameOf: (each: T) => string): T[] {
+  const chosen = property === null ? [...all] : all.filter((each) => nameOf(each) === property);
+  if (chosen.length === 0)
+    throw new UsageError(`there is no grader "${name}"; behind the colon may stand ${all.map(nameOf).join(", ")}`);
+  return chosen;
+}
+
 async function openAsked(
-  name: GraderName,
+  name: string,
   properties: readonly Property[],
   alone: boolean,
   { openModel, ...api }: OpenGraderOptions,
 ): Promise<Grader> {
-  const judge = name.endsWith("-judge");
-  if (judge && openModel === null) throw new UsageError(`--grader ${name} needs --model M`);
-  if (!judge && (api.apiUrl === undefined || api.apiModel === undefined))
-    throw new UsageError(`--grader ${name} needs --api-url U and --api-model N`);
-  const extractor = await openExtractor(judge ? "judge" : "api", {
+  const kind = name.slice(name.lastIndexOf("-") + 1) as "judge" | "api" | "lexicon";
+  const withoutModel = (): never => {
+    throw new UsageError(`the grader ${name} needs --model M`);
+  };
+  if (kind === "judge" && openModel === null) withoutModel();
+  if (kind === "api" && (api.apiUrl === undefined || api.apiModel === undefined))
+    throw new UsageError(`the grader ${name} needs --api-url U and --api-model N`);
+  const extractor = await openExtractor(kind, {
     values: properties.map(propertyValue),
-    openModel: openModel ?? (() => Promise.reject(new UsageError(`--grader ${name} needs --model M`))),
+    openModel: openModel ?? withoutModel,
     ...api,
   });
   return askedGrader(name, extractor, properties, { alone });
