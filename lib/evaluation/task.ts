@@ -13,6 +13,8 @@ export interface Suite {
   about: string;
   /** A function where they depend on what lies in the folder of `--data`. */
   tasks: readonly Task[] | ((data: DataSources) => Promise<readonly Task[]>);
+  /** Tasks of a file or folder of the user's: `--suite NAME:file=PATH`. Suites without it take none. */
+  open?(path: string): Promise<readonly Task[]>;
 }
 
 export interface Task {
@@ -28,8 +30,8 @@ export interface Task {
   version: string;
   /** Where scoring starts when a token spans context and completion; default "longest". */
   boundary?: "longest" | "harness";
-  /** Names of the graders that read answers of generation questions, unless others are asked for. */
-  graders?: readonly string[];
+  /** Who reads the answers of generation questions, unless others are asked for: the metric by the grader's name. */
+  graders?: Readonly<Record<string, string>>;
   /** Summary rows made of sums over items, by metric; the parts get no rows of their own. */
   ratios?: Readonly<Record<string, Ratio>>;
   /** The questions, always the same ones in the same order for the same options. */
