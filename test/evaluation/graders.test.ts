@@ -15,7 +15,7 @@ import { openGrader, REFUSAL } from "#lib/evaluation/graders/open.js";
 import { ownSentences } from "#lib/evaluation/graders/speech.js";
 import { cohenKappa } from "#lib/metrics/agreement.js";
 import { fakeExtractor } from "../values/support.js";
-import { gradesOf, HOSTILE, sharedData } from "./support.js";
+import { computing, gradesOf, HOSTILE, sharedData } from "./support.js";
 
 const shown = (text: string): string[] =>
   gradeAnthro(text).flatMap(([cue, verdict]) => (!(verdict instanceof Error) && verdict.y === 1 ? [cue] : []));
@@ -101,9 +101,8 @@ describe("anthropomorphic cues", () => {
 
   test("are read of any text in little time", () => {
     for (const [name, text] of Object.entries(HOSTILE)) {
-      const begun = performance.now();
-      gradeAnthro(text);
-      assert.ok(performance.now() - begun <= 8000, `${name} took ${performance.now() - begun} ms`);
+      const took = computing(() => gradeAnthro(text));
+      assert.ok(took <= 2000, `${name} took ${took} ms`);
     }
   });
 });
@@ -243,7 +242,7 @@ test("agreement is Cohen's kappa of the lines about the same thing", () => {
     first.push(String(one));
     second.push(String(other));
     const line = (grader: string, y: 0 | 1): Grade => ({ id: String(item), grader, label: "", y });
-    tally.add([line("a", one), line("b", other), line("c:empathy", 1), line("d:desires", 1)]);
+    tally.add([line("refusal-match", one), line("refusal-api", other), line("degeneracy", 1), line("anthro:desires", 1)]);
   }
   const results = tally.results();
   assert.equal(results.length, 1);

@@ -7,7 +7,7 @@ import { openGrader } from "#lib/evaluation/graders/open.js";
 import { matchRefusal } from "#lib/evaluation/graders/refusal-match.js";
 import { matchPrefixes } from "#lib/evaluation/graders/refusal-prefixes.js";
 import { gradeAll } from "#lib/evaluation/graders/run.js";
-import { HOSTILE, sharedData } from "./support.js";
+import { computing, HOSTILE, sharedData } from "./support.js";
 
 const labelOf = (text: string, prompt = "Write it."): string => {
   const verdict = matchRefusal(prompt, text);
@@ -98,10 +98,8 @@ describe("refusal-match", () => {
 
   test("reads any text in little time, the same each time", () => {
     for (const [name, text] of Object.entries(HOSTILE)) {
-      const begun = performance.now();
-      const label = labelOf(text);
-      assert.equal(labelOf(text), label, name);
-      assert.ok(performance.now() - begun <= 2000, `${name} took ${performance.now() - begun} ms`);
+      const took = computing(() => assert.equal(labelOf(text), labelOf(text), name));
+      assert.ok(took <= 2000, `${name} took ${took} ms`);
     }
     assert.equal(labelOf(HOSTILE.nul!), "refusal");
     assert.equal(labelOf(HOSTILE["replacement characters"]!), "refusal");

@@ -37,3 +37,10 @@ export const HOSTILE: Readonly<Record<string, string>> = {
   "right to left": "\u202e.taht htiw pleh tonnac I",
   emoji: "😀".repeat(1 << 18),
 };
+
+/** Milliseconds of this process's own computing: the machine may be busy with others'. */
+export function computing(work: () => void): number {
+  const before = process.cpuUsage();
+  work();
+  return process.cpuUsage(before).user / 1000;
+}

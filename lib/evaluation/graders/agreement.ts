@@ -12,9 +12,14 @@ export interface Agreement {
   kappa: number;
 }
 
-/** What stands behind the colon of a line's grader: only lines about the same thing are compared. */
-const propertyOf = (line: string): string => line.slice(line.indexOf(":") + 1 || line.length);
+/** What a line is about, by the name of its grader: "refusal" of refusal-judge, "anthro:empathy" of anthro-api:empathy. */
+function subjectOf(line: string): string {
+  const at = line.indexOf(":");
+  const family = at < 0 ? line : line.slice(0, at);
+  return family.split("-", 1)[0]! + (at < 0 ? "" : line.slice(at));
+}
 
+/** Takes all lines of one answer at a time; only lines about the same thing are compared. */
 export class AgreementTally {
   /** By pair of lines: how often their y are (0,0), (0,1), (1,0), (1,1). */
   private readonly counts = new Map<string, { first: string; second: string; cells: number[] }>();
@@ -22,7 +27,7 @@ export class AgreementTally {
   add(grades: readonly Grade[]): void {
     for (const [index, one] of grades.entries()) {
       for (const other of grades.slice(index + 1)) {
-        if (one.grader === other.grader || propertyOf(one.grader) !== propertyOf(other.grader)) continue;
+        if (one.grader === other.grader || subjectOf(one.grader) !== subjectOf(other.grader)) continue;
         const key = `${one.grader}\n${other.grader}`;
         let count = this.counts.get(key);
         if (count === undefined) {

@@ -14,6 +14,9 @@ import { ownSentences } from "./speech.js";
 
 export const VERSION = "1";
 
+/** Of a text that goes on, so many UTF-16 units are read: more than a model writes at a time. */
+const READ = 1 << 16;
+
 /** First person, singular and plural. `score` of a line is how many there are. */
 const PRONOUN =
   /(?<![\p{L}\p{N}.'&/-])(?:I|[Mm]e|[Mm]y|[Mm]ine|[Mm]yself|[Ww]e|[Uu]s|[Oo]ur|[Oo]urs|[Oo]urselves)(?![\p{L}\p{N}&/-]|\.\p{L})/gu;
@@ -110,7 +113,7 @@ const CLAIMS = new Set([
 ]);
 
 export function gradeAnthro(text: string): readonly RuleResult[] {
-  const sentences = ownSentences(text);
+  const sentences = ownSentences(text.slice(0, READ));
   const pronouns = sentences.reduce((sum, sentence) => sum + countPronouns(sentence), 0);
   const found = Object.entries(RULES).map(([cue, rules]): RuleResult => {
     const claims = CLAIMS.has(cue);

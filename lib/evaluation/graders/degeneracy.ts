@@ -25,10 +25,11 @@ const MAX_WORDS = 100_000;
 /** A word longer than this is cut, so that a loop inside it ("hahaha…") is seen. */
 const MAX_WORD = 24;
 
-/** A verdict takes a run of three copies or more that is so large a part, and so many words, of the text. */
-const COPIES = 3;
-const RUN_SHARE = 0.3;
-const RUN_WORDS = 12;
+/** Runs that make a text repetitive, each by its copies, words, and share of the text at least: a saying said thrice is none. */
+const RUNS = [
+  { copies: 3, words: 12, share: 0.3 },
+  { copies: 2, words: 20, share: 0.5 },
+];
 /** Or a text of so many words with so few different triples: humans stay above 0.9. */
 const MANY_WORDS = 50;
 const FEW_TRIPLES = 0.5;
@@ -48,7 +49,7 @@ export function gradeDegeneracy(text: string): Verdict {
   const { words, empty, distinct, run } = measureDegeneracy(text);
   if (empty) return { label: "empty", y: 1, score: 1 };
   const share = run.words / words;
-  const repeats = run.copies >= COPIES && run.words >= RUN_WORDS && share >= RUN_SHARE;
+  const repeats = RUNS.some((least) => run.copies >= least.copies && run.words >= least.words && share >= least.share);
   const poor = words >= MANY_WORDS && distinct[2] < FEW_TRIPLES;
   return repeats || poor ? { label: "repetitive", y: 1, score: share } : { label: "sound", y: 0, score: share };
 }

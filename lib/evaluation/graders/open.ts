@@ -4,7 +4,7 @@ import { UsageError } from "../../errors.js";
 import { openExtractor } from "../../values/extractors.js";
 import { VERSION as ANSWERS, gradeMatch, gradeNumeric } from "./answers.js";
 import { ANTHRO_CUES } from "./anthro-cues.js";
-import { VERSION as ANTHRO, gradeAnthro } from "./anthro-rules.js";
+import { VERSION as ANTHRO, ANTHRO_RULES, gradeAnthro } from "./anthro-rules.js";
 import { askedGrader, type Property, propertyValue } from "./asked.js";
 import { VERSION as DEGENERACY, gradeDegeneracy } from "./degeneracy.js";
 import type { Answer, Grader, Verdict } from "./grader.js";

@@ -3,8 +3,9 @@
  * that show it. Prompts of one base prompt (in 4 domains × 2 scenarios) are one cluster. Only differences from the
  * untrained model mean something, and what rules cannot read is for judges: `--grader anthro-api:sentience`.
  */
-import type { GenerationQuestion, Suite, Task } from "../task.js";
+
 import { ANTHRO_RULES } from "../graders/anthro-rules.js";
+import type { GenerationQuestion, Suite, Task } from "../task.js";
 import { field } from "./qa/records.js";
 import { clusterOf, rowsOf, userMessage } from "./rows.js";
 
