@@ -6,10 +6,10 @@ import type { Agreement } from "../evaluation/graders/agreement.js";
 import type { Grade, Grader } from "../evaluation/graders/grader.js";
 import { GRADER_NAMES } from "../evaluation/graders/open.js";
 import type { Manifest } from "../files/manifest.js";
-import { API_OPTIONS, apiOptions } from "./api-options.js";
+import { API_OPTIONS } from "./api-options.js";
 import { type CommonValues, defineCommand, MODEL_COMMON, type OptionValues, OUTPUT_OPTION } from "./command.js";
 import type { CommandContext } from "./context.js";
-import { openFromOptions } from "./model-options.js";
+import { graderOpener } from "./grader-options.js";
 import { effectiveOptions, withPlannedSink } from "./output.js";
 
 const OPTIONS = {
@@ -52,9 +52,11 @@ export const grade = defineCommand({
     const names = graderNames(options.grader);
     const { gradeAll } = await import("../evaluation/graders/run.js");
     const { AgreementTally } = await import("../evaluation/graders/agreement.js");
-    const graders = await openAll(names, options, context);
+    const opener = graderOpener(options, options.model, context);
     const bar = context.progress("grading", "answers");
     try {
+      const graders: Grader[] = [];
+      for (const name of names) graders.push(await opener.open(name));
       await withPlannedSink(
         options.output,
         context,
@@ -88,7 +90,7 @@ export const grade = defineCommand({
       );
     } finally {
       bar.stop();
-      for (const grader of graders) await grader.dispose?.();
+      await opener.dispose();
     }
   },
 });
@@ -98,27 +100,6 @@ function graderNames(given: readonly string[]): readonly string[] {
   const twice = given.find((name, index) => given.indexOf(name) !== index);
   if (twice !== undefined) throw new UsageError(`--grader ${twice} is given twice`);
   return given;
-}
-
-async function openAll(names: readonly string[], options: Options, context: CommandContext): Promise<Grader[]> {
-  const { openGrader } = await import("../evaluation/graders/open.js");
-  const { model } = options;
-  const api = apiOptions(options);
-  const graders: Grader[] = [];
-  try {
-    for (const name of names)
-      graders.push(
-        await openGrader(name, {
-          openModel: model === undefined ? null : () => openFromOptions({ ...options, model }, context),
-          ...api,
-          onNote: (message) => context.note(message),
-        }),
-      );
-    return graders;
-  } catch (error) {
-    for (const grader of graders) await grader.dispose?.();
-    throw error;
-  }
 }
 
 async function answersOf(options: Options, context: CommandContext): Promise<AsyncIterable<AnswerLine>> {

@@ -147,11 +147,12 @@ async function* generations(
       temperature,
       samples,
       stop,
-      ...(wanted === undefined ? {} : { reference: wanted }),
-      read(text) {
-        if (wanted === undefined) return {};
-        return { exact_match: extract(text, pattern).trim() === wanted.trim() ? 1 : 0 };
-      },
+      ...(wanted === undefined
+        ? {}
+        : {
+            reference: wanted,
+            read: (text: string) => ({ exact_match: extract(text, pattern).trim() === wanted.trim() ? 1 : 0 }),
+          }),
     };
   }
 }

@@ -4,8 +4,8 @@ import { describe, test } from "node:test";
 import type { ScoreResult } from "#lib/engine/score.js";
 import { openGrader } from "#lib/evaluation/graders/open.js";
 import { DataSources } from "#lib/evaluation/sources.js";
-import { chooseTasks } from "#lib/evaluation/suites.js";
 import { COMPLYING, REFUSING, readOpenings } from "#lib/evaluation/suites/safety.js";
+import { chooseTasks } from "#lib/evaluation/suites.js";
 import type { LikelihoodQuestion, Question, Task } from "#lib/evaluation/task.js";
 import { sharedData } from "./support.js";
 
@@ -62,9 +62,7 @@ describe("suites of behaviour", () => {
       }
       const [first] = questions;
       assert.ok(
-        first!.kind === "likelihood" ||
-          first!.read !== undefined ||
-          Object.keys(task.graders ?? {}).length > 0,
+        first!.kind === "likelihood" || first!.read !== undefined || Object.keys(task.graders ?? {}).length > 0,
       );
       checked += 1;
     }

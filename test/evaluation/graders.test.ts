@@ -242,7 +242,12 @@ test("agreement is Cohen's kappa of the lines about the same thing", () => {
     first.push(String(one));
     second.push(String(other));
     const line = (grader: string, y: 0 | 1): Grade => ({ id: String(item), grader, label: "", y });
-    tally.add([line("refusal-match", one), line("refusal-api", other), line("degeneracy", 1), line("anthro:desires", 1)]);
+    tally.add([
+      line("refusal-match", one),
+      line("refusal-api", other),
+      line("degeneracy", 1),
+      line("anthro:desires", 1),
+    ]);
   }
   const results = tally.results();
   assert.equal(results.length, 1);

@@ -13,7 +13,7 @@ export interface Agreement {
 }
 
 /** What a line is about, by the name of its grader: "refusal" of refusal-judge, "anthro:empathy" of anthro-api:empathy. */
-function subjectOf(line: string): string {
+export function subjectOf(line: string): string {
   const at = line.indexOf(":");
   const family = at < 0 ? line : line.slice(0, at);
   return family.split("-", 1)[0]! + (at < 0 ? "" : line.slice(at));

@@ -29,6 +29,11 @@ export const GRADER_NAMES = [
   "numeric",
 ] as const;
 
+/** Whether its name stands for several lines an answer. */
+export function readsSeveral(name: string): boolean {
+  return /^(anthro|values)(-|$)/.test(name) && !name.includes(":");
+}
+
 /** What a grader may be made from. Options that it needs and does not find are a UsageError that names them. */
 export interface OpenGraderOptions {
   /** Opens the model of --model, null where none is given. The grader disposes of it. */

@@ -113,7 +113,7 @@ function pairQuestion(pair: PreferencePair, cluster: string): LikelihoodQuestion
     requests: [requestOf(pair)],
     wholeTurns: true,
     read([results]) {
-      const [chosen, rejected] = results as [(typeof results)[0], (typeof results)[0]];
+      const [chosen, rejected] = results!;
       const margin = chosen!.logprob - rejected!.logprob;
       return {
         logprob_matching: chosen!.logprob,

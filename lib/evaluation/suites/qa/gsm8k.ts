@@ -135,7 +135,7 @@ function isSame(answer: string, reference: string): boolean {
   const bare = (text: string): string =>
     text
       .replace(/[,$]/g, "")
-      .replace(/[^]*#### /, "")
+      .replace(/.*#### /s, "")
       .replace(/\.$/, "")
       .toLowerCase();
   return bare(answer) === bare(reference);
