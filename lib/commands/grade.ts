@@ -37,7 +37,7 @@ type Options = OptionValues<typeof OPTIONS> & CommonValues;
 
 export const grade = defineCommand({
   name: "grade",
-  summary: "say of answers whether they refuse, repeat themselves, speak as a person, are right",
+  summary: "say whether answers refuse, speak as a person, or are right",
   description:
     'Reads {"id", "prompt", "text"} and writes a line per answer and grader: {"id", "grader", "label", "y", "score"}. ' +
     "With two graders or more their agreement is said at the end (Cohen's kappa). Graders: " +
