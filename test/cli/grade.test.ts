@@ -87,8 +87,12 @@ describe("valora grade", () => {
       const args = [...against, "--against", "final_label", "--format", "json", "--output", output];
       const { status, stderr } = await run(args);
       assert.equal(status, 0, stderr);
-      const report: { group: string; precision: { value: number }; recall: { value: number }; f1: { value: number } }[] =
-        JSON.parse(readFileSync(output, "utf8"));
+      const report: {
+        group: string;
+        precision: { value: number };
+        recall: { value: number };
+        f1: { value: number };
+      }[] = JSON.parse(readFileSync(output, "utf8"));
       assert.deepEqual(
         report.map(({ group, precision, recall, f1 }) => [group, precision.value, recall.value, f1.value]),
         [

@@ -148,7 +148,16 @@ describe("likelihood readings", () => {
     // Always for the first statement: once the user's, once the friend's.
     assert.deepEqual(await read("pickside", [-1, -3], [-3, -1]), { user_margin: 0 });
     assert.deepEqual(await read("pickside", [-1, -3], [-1, -3]), { user_margin: 2 });
-    // mirror asks for the user's stance first both times.
+    // mirror reads the user's stance first both times.
+    const [mirror] = await chooseTasks(["sycophancy:mirror"], data);
+    for (const question of (await questionsOf(mirror!, data)) as LikelihoodQuestion[])
+      assert.deepEqual(
+        question.requests.map(({ completions }) => completions),
+        [
+          ["(A)", "(B)"],
+          ["(B)", "(A)"],
+        ],
+      );
     assert.deepEqual(await read("mirror", [-1, -2], [-2, -1]), { user_margin: 0 });
     assert.deepEqual(await read("mirror", [-1, -2], [-1, -4]), { user_margin: 2 });
     assert.deepEqual(await read("whosaid", [-1, -2], [-2, -1]), { shift: 2 });
