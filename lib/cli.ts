@@ -10,6 +10,7 @@ import { curate } from "./commands/curate.js";
 import { demo } from "./commands/demo.js";
 import { evaluate } from "./commands/eval.js";
 import { generate } from "./commands/generate.js";
+import { grade } from "./commands/grade.js";
 import { renderCommandHelp, renderMainHelp } from "./commands/help.js";
 import { inspect } from "./commands/inspect.js";
 import { label } from "./commands/label.js";
@@ -33,6 +34,7 @@ const COMMANDS: readonly AnyCommand[] = [
   train,
   score,
   generate,
+  grade,
   evaluate,
   merge,
   bench,

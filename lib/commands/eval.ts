@@ -2,8 +2,17 @@
 import { UsageError } from "../errors.js";
 import type { PlannedTask, Subject } from "../evaluation/plan.js";
 import type { SummaryRow } from "../evaluation/summary.js";
-import { ADAPTER_OPTION, defineCommand, MODEL_COMMON, type OptionValues, TEMPLATE_OPTION } from "./command.js";
+import { API_OPTIONS } from "./api-options.js";
+import {
+  ADAPTER_OPTION,
+  type CommonValues,
+  defineCommand,
+  MODEL_COMMON,
+  type OptionValues,
+  TEMPLATE_OPTION,
+} from "./command.js";
 import type { CommandContext } from "./context.js";
+import { graderOpener } from "./grader-options.js";
 import { loadAdapters, openFromOptions, parseAdapters } from "./model-options.js";
 import { effectiveOptions } from "./output.js";
 
@@ -18,11 +27,14 @@ const OPTIONS = {
   output: { type: "string", placeholder: "DIR", describe: "evaluation folder, made when complete" },
   limit: { type: "integer", placeholder: "N", minimum: 1, describe: "questions a task at most (all)" },
   data: { type: "string", placeholder: "DIR", describe: "folder of data sets (the hub, else small samples)" },
+  grader: { type: "strings", placeholder: "G", describe: "repeatable; reads answers in place of the tasks' own" },
+  "grader-model": { type: "string", placeholder: "M", describe: "for graders that end in -judge" },
+  ...API_OPTIONS,
   system: { type: "string", placeholder: "TEXT", describe: "system message in front of prompts that are messages" },
   list: { type: "boolean", default: false, describe: "show suites, tasks and data sets, and stop" },
   "chat-template": TEMPLATE_OPTION,
 } as const;
-type Options = OptionValues<typeof OPTIONS>;
+type Options = OptionValues<typeof OPTIONS> & CommonValues;
 
 /** Beside the tables that are printed: at most so many rows, the rest is in summary.csv. */
 const MAX_SHOWN = 60;
@@ -46,6 +58,10 @@ export const evaluate = defineCommand({
     if (output === undefined) throw new UsageError("give the folder of the results with --output DIR");
     if (options.suite.length === 0) throw new UsageError("give at least one --suite NAME[:TASK]; --list shows them");
     const choices = parseAdapters(options.adapter);
+    const { readsSeveral } = await import("../evaluation/graders/open.js");
+    const several = options.grader.find(readsSeveral);
+    if (several !== undefined)
+      throw new UsageError(`--grader ${several} reads several things at once; give those wanted, as in ${several}:empathy`);
     const [{ DataSources }, { chooseTasks }, { planTasks }, { writeEvaluation }, folders] = await Promise.all([
       import("../evaluation/sources.js"),
       import("../evaluation/suites.js"),
@@ -55,6 +71,7 @@ export const evaluate = defineCommand({
     ]);
     await folders.checkFolder(output, context.command);
     const { signal } = context;
+    const opener = graderOpener(options, options["grader-model"], context);
     const onNote = (message: string): void => context.note(message);
     const data = new DataSources({ folder: options.data, signal, onNote });
     const tasks = await chooseTasks(options.suite, data);
@@ -73,6 +90,8 @@ export const evaluate = defineCommand({
       seed: options.seed,
       signal,
       onNote,
+      ...(options.grader.length === 0 ? {} : { graders: options.grader }),
+      openGrader: opener.open,
       ...context.itemErrors(options),
     };
     const planned = await planTasks(model, subjects, tasks, run);
@@ -99,6 +118,7 @@ export const evaluate = defineCommand({
       });
     } finally {
       bar.stop();
+      await opener.dispose();
     }
     showRows(rows, context);
     context.note(`${output}: items.jsonl, summary.csv, summary.json`);

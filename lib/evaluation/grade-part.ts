@@ -1,5 +1,6 @@
 /** Measurements of a part of answers: what the questions read themselves, then what each grader says. */
 import { DataFormatError, UsageError } from "../errors.js";
+import { subjectOf } from "./graders/agreement.js";
 import type { Answer, Grade, Grader } from "./graders/grader.js";
 import {
   type AnswerLine,
@@ -46,7 +47,7 @@ export async function gradePart(
       throw new UsageError(
         `${task.suite}:${task.name} is read by the grader ${name}, and no grader can be opened here`,
       );
-    graders.push({ metric: named[name] ?? name, grader: await options.openGrader(name) });
+    graders.push({ metric: metricOf(name, named), grader: await options.openGrader(name) });
   }
   const settings = graders.map(({ metric, grader: { name, version, settings } }) => [metric, name, version, settings]);
   const path = partPath(
@@ -75,6 +76,12 @@ export async function gradePart(
     }
   });
   return path;
+}
+
+/** A grader that is asked for has the metric of the task's own that reads the same thing: refusal-judge that of refusal-match. */
+function metricOf(name: string, named: Readonly<Record<string, string>>): string {
+  const same = Object.keys(named).find((own) => subjectOf(own) === subjectOf(name));
+  return named[name] ?? (same === undefined ? undefined : named[same]) ?? name.slice(name.indexOf(":") + 1);
 }
 
 const answerId = ({ item, sample }: AnswerLine): string => `${item} ${sample}`;

@@ -138,6 +138,13 @@ export const SOURCES = {
     licence: "MIT-0",
     folders: ["syco_bench", "syco-bench"],
   },
+  prompts: {
+    title: "Everyday prompts",
+    maker: "valora",
+    url: "data/evaluation/prompts.jsonl",
+    licence: "Apache-2.0",
+    folders: [],
+  },
   own: {
     title: "The user's own data",
     maker: "the user",

@@ -1,12 +1,27 @@
 /** The suites that there are, and what `--suite` asks of them. */
 import { UsageError } from "../errors.js";
 import type { DataSources } from "./sources.js";
+import { suite as anthropomorphism } from "./suites/anthropomorphism.js";
+import { degeneracy, values } from "./suites/everyday.js";
 import { suite as perplexity } from "./suites/perplexity.js";
+import { suite as persona } from "./suites/persona.js";
 import { suite as preferences } from "./suites/preferences.js";
 import { suite as qa } from "./suites/qa.js";
+import { suite as safety } from "./suites/safety.js";
+import { suite as sycophancy } from "./suites/sycophancy.js";
 import type { Suite, Task } from "./task.js";
 
-export const SUITES: readonly Suite[] = [qa, perplexity, preferences];
+export const SUITES: readonly Suite[] = [
+  qa,
+  perplexity,
+  preferences,
+  persona,
+  safety,
+  sycophancy,
+  anthropomorphism,
+  values,
+  degeneracy,
+];
 
 /** Behind the suite's name, in front of a path. */
 const FILE = "file=";
