@@ -87,8 +87,6 @@ function itemOf(cell: Cell, step: number | undefined, part: PartItem): Record<st
     arm: cell.arm,
     seed: cell.seed,
     step,
-    beta: cell.beta,
-    learning_rate: cell.learningRate,
     suite,
     task,
     metric,
