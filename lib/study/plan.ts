@@ -9,6 +9,7 @@ import { readPairs } from "../data/pairs.js";
 import { parseTargets } from "../engine/adapter.js";
 import type { ModelText } from "../engine/open-text.js";
 import { tokenizePairs } from "../engine/tokenize-pairs.js";
+import { ValoraError } from "../errors.js";
 import type { PairFile } from "./data/pair-file.js";
 import type { EvaluateJob, Job, TrainJob } from "./jobs.js";
 
@@ -118,9 +119,15 @@ export class TokenCounter {
       if (first.push(pair) === COUNTED_PAIRS) break;
     }
     const { vocabulary, maxPositions } = this.text.files.config;
-    const { pairs, report } = await tokenizePairs(this.text, first, Math.min(maxLength, maxPositions), vocabulary);
-    const prompt = pairs.reduce((sum, pair) => sum + pair.prompt.length, 0);
-    return { pair: report.tokens / pairs.length, prompt: prompt / pairs.length };
+    try {
+      const { pairs, report } = await tokenizePairs(this.text, first, Math.min(maxLength, maxPositions), vocabulary);
+      const prompt = pairs.reduce((sum, pair) => sum + pair.prompt.length, 0);
+      return { pair: report.tokens / pairs.length, prompt: prompt / pairs.length };
+    } catch (error) {
+      // The job will say so, and fail alone.
+      if (error instanceof ValoraError) return { pair: 0, prompt: 0 };
+      throw error;
+    }
   }
 }
 

@@ -59,7 +59,7 @@ arms: [induce, random, system]
 seeds: [1, 2]
 doses: {steps: [0.5], learning-rate: [0.01]}
 training: {batch-pairs: 4, epochs: 2, schedule: constant, warmup: 0}
-kl: {prompts: 4, samples: 1, tokens: 4}
+kl: {prompts: 3, samples: 1, tokens: 4}
 `);
   const path = join(folder, "study.yaml");
   writeFileSync(path, yaml);
