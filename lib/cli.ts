@@ -8,6 +8,7 @@ import type { AnyCommand, CommonValues } from "./commands/command.js";
 import { CommandContext } from "./commands/context.js";
 import { curate } from "./commands/curate.js";
 import { demo } from "./commands/demo.js";
+import { evaluate } from "./commands/eval.js";
 import { generate } from "./commands/generate.js";
 import { renderCommandHelp, renderMainHelp } from "./commands/help.js";
 import { inspect } from "./commands/inspect.js";
@@ -33,6 +34,7 @@ const COMMANDS: readonly AnyCommand[] = [
   train,
   score,
   generate,
+  evaluate,
   merge,
   study,
   bench,

@@ -1,0 +1,194 @@
+/** `valora eval`: suites of tasks under any number of adapters, into an evaluation folder. */
+import { UsageError } from "../errors.js";
+import type { PlannedTask, Subject } from "../evaluation/plan.js";
+import type { SummaryRow } from "../evaluation/summary.js";
+import { ADAPTER_OPTION, defineCommand, MODEL_COMMON, type OptionValues, TEMPLATE_OPTION } from "./command.js";
+import type { CommandContext } from "./context.js";
+import { loadAdapters, openFromOptions, parseAdapters } from "./model-options.js";
+import { effectiveOptions } from "./output.js";
+
+const OPTIONS = {
+  model: { type: "string", placeholder: "M", describe: "name, .gguf file or safetensors folder" },
+  adapter: ADAPTER_OPTION,
+  suite: {
+    type: "strings",
+    placeholder: "NAME[:TASK]",
+    describe: "repeatable; NAME:file=PATH, FILE.yaml, or list",
+  },
+  output: { type: "string", placeholder: "DIR", describe: "evaluation folder, made when complete" },
+  limit: { type: "integer", placeholder: "N", minimum: 1, describe: "questions a task at most (all)" },
+  data: { type: "string", placeholder: "DIR", describe: "folder of data sets (the hub, else small samples)" },
+  system: { type: "string", placeholder: "TEXT", describe: "system message in front of prompts that are messages" },
+  list: { type: "boolean", default: false, describe: "show suites, tasks and data sets, and stop" },
+  "chat-template": TEMPLATE_OPTION,
+} as const;
+type Options = OptionValues<typeof OPTIONS>;
+
+/** Beside the tables that are printed: at most so many rows, the rest is in summary.csv. */
+const MAX_SHOWN = 60;
+
+export const evaluate = defineCommand({
+  name: "eval",
+  summary: "run suites of questions under any number of adapters",
+  description:
+    "Writes items.jsonl, a line for each answer and metric, and summary.csv and .json: means, 95 % intervals, and " +
+    "differences from base. Finished tasks are kept: a run that was ended goes on where it was.",
+  options: OPTIONS,
+  commonOptions: MODEL_COMMON,
+  examples: [
+    "valora eval --model smollm2-135m-instruct --adapter base --adapter kind=adapters/kind \\",
+    "  --suite qa:mmlu --suite preferences --limit 50 --output results/kind",
+  ],
+  async run(options, context) {
+    if (options.list || options.suite.includes("list")) return listSuites(options, context);
+    const { model: name, output } = options;
+    if (name === undefined) throw new UsageError("give the model with --model M");
+    if (output === undefined) throw new UsageError("give the folder of the results with --output DIR");
+    if (options.suite.length === 0) throw new UsageError("give at least one --suite NAME[:TASK]; --list shows them");
+    const choices = parseAdapters(options.adapter);
+    const [{ DataSources }, { chooseTasks }, { planTasks }, { writeEvaluation }, folders] = await Promise.all([
+      import("../evaluation/sources.js"),
+      import("../evaluation/suites.js"),
+      import("../evaluation/plan.js"),
+      import("../evaluation/write-folder.js"),
+      import("../files/artefact-folder.js"),
+    ]);
+    await folders.checkFolder(output, context.command);
+    const { signal } = context;
+    const onNote = (message: string): void => context.note(message);
+    const data = new DataSources({ folder: options.data, signal, onNote });
+    const tasks = await chooseTasks(options.suite, data);
+    await using model = await openFromOptions({ ...options, model: name }, context);
+    const adapters = await loadAdapters(model, choices, context);
+    const subjects = Object.entries(adapters).map(
+      ([adapter, loaded]): Subject => ({
+        names: { adapter, ...(options.system === undefined ? {} : { arm: "system" }) },
+        adapter: loaded,
+        ...(options.system === undefined ? {} : { system: options.system }),
+      }),
+    );
+    const run = {
+      data,
+      limit: options.limit,
+      seed: options.seed,
+      signal,
+      onNote,
+      ...context.itemErrors(options),
+    };
+    const planned = await planTasks(model, subjects, tasks, run);
+    noteSystem(options, planned, context);
+    const manifest = await planManifest(options, subjects, planned, context.command, model);
+    if (await folders.isFolderUpToDate(output, manifest)) {
+      context.note(`${output} is up to date: its manifest says that it was made from the same`);
+      return;
+    }
+    const known = planned.filter(({ parts }) => parts.every(({ there }) => there)).length;
+    const questions = planned.reduce((sum, plan) => sum + plan.questions, 0);
+    context.note(
+      `${planned.length} tasks, ${questions} questions, ${subjects.length} models${known === 0 ? "" : `; ${known} tasks are known already`}`,
+      { tasks: planned.length, questions, models: subjects.length, known },
+    );
+    const bar = context.progress("evaluating", "questions", questions);
+    let rows: SummaryRow[] = [];
+    try {
+      await folders.writeFolder(output, manifest, async (draft) => {
+        rows = await writeEvaluation(model, subjects, planned, draft, {
+          ...run,
+          onProgress: ({ task, done }) => bar.update(done, task),
+        });
+      });
+    } finally {
+      bar.stop();
+    }
+    showRows(rows, context);
+    context.note(`${output}: items.jsonl, summary.csv, summary.json`);
+  },
+});
+
+/** A system message that stands nowhere changes nothing, which a user should know. */
+function noteSystem({ system }: Options, planned: readonly PlannedTask[], context: CommandContext): void {
+  if (system === undefined) return;
+  const without = planned.filter(({ messages }) => !messages).map(({ task }) => `${task.suite}:${task.name}`);
+  if (without.length === 0) return;
+  const named =
+    without.length > 3 ? `${without.slice(0, 3).join(", ")} and ${without.length - 3} more` : without.join(", ");
+  context.note(`--system changes nothing in ${named}: their prompts are raw text`);
+}
+
+async function planManifest(
+  options: Options & { seed: number },
+  subjects: readonly Subject[],
+  planned: readonly PlannedTask[],
+  command: string,
+  model: import("../engine/model.js").Model,
+) {
+  const [{ manifestOf }, { hashOf }] = await Promise.all([
+    import("../engine/manifest-of.js"),
+    import("../evaluation/parts.js"),
+  ]);
+  const sha256: Record<string, string> = {
+    data: hashOf(planned.map(({ task, hash }) => [task.suite, task.name, task.version, hash])),
+  };
+  for (const { names, adapter } of subjects)
+    if (adapter !== null) sha256[`adapter ${names.adapter}`] = await adapter.hash();
+  return manifestOf(model, { command, options: effectiveOptions(options), seed: options.seed, sha256 });
+}
+
+function showRows(rows: readonly SummaryRow[], context: CommandContext): void {
+  if (context.jsonLogs) {
+    context.event("summary", { rows });
+    return;
+  }
+  const number = (value: number | null): string => (value === null ? "" : Number(value.toPrecision(4)).toString());
+  const cells = rows
+    .slice(0, MAX_SHOWN)
+    .map((row) => [
+      `${row.suite}:${row.task}`,
+      row.grader === "" ? row.metric : `${row.metric} (${row.grader})`,
+      row.adapter,
+      number(row.value),
+      row.ci_low === null ? "" : `${number(row.ci_low)} to ${number(row.ci_high)}`,
+      String(row.n),
+    ]);
+  const table = [["task", "metric", "adapter", "value", "95 % interval", "items"], ...cells];
+  const widths = table[0]!.map((_, column) => Math.max(...table.map((line) => line[column]!.length)));
+  for (const line of table)
+    context.note(
+      line
+        .map((cell, column) => (column > 2 ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)))
+        .join("  "),
+    );
+  if (rows.length > MAX_SHOWN) context.note(`and ${rows.length - MAX_SHOWN} more rows in summary.csv`);
+}
+
+/** Suites with their tasks, groups as one line, then the data sets; on standard output. */
+async function listSuites(options: Options, context: CommandContext): Promise<void> {
+  const [{ DataSources, SOURCES }, { SUITES, tasksOf }] = await Promise.all([
+    import("../evaluation/sources.js"),
+    import("../evaluation/suites.js"),
+  ]);
+  const data = new DataSources({ folder: options.data, signal: context.signal });
+  const used = new Set<keyof typeof SOURCES>();
+  for (const suite of SUITES) {
+    await context.print(`${suite.name}: ${suite.about}\n`);
+    const groups = new Map<string, { about: string; source: keyof typeof SOURCES; count: number }>();
+    for (const { name, group, about, source } of await tasksOf(suite, data)) {
+      used.add(source);
+      const known = groups.get(group ?? name);
+      if (known === undefined) groups.set(group ?? name, { about, source, count: 1 });
+      else known.count += 1;
+    }
+    for (const [name, { about, source, count }] of groups) {
+      const what = count === 1 ? about : `${count} tasks such as ${about}`;
+      await context.print(`  ${`${suite.name}:${name}`.padEnd(36)} ${what} [${source}]\n`);
+    }
+    if (suite.open !== undefined)
+      await context.print(`  ${`${suite.name}:file=PATH`.padEnd(36)} a file or folder of yours\n`);
+  }
+  await context.print("\ndata sets\n");
+  for (const name of used) {
+    if (name === "own") continue;
+    const { title, maker, licence, url } = SOURCES[name];
+    await context.print(`  ${name.padEnd(24)} ${title}; ${maker}; ${licence}; ${url}\n`);
+  }
+}

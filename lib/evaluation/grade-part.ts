@@ -1,0 +1,113 @@
+/** Measurements of a part of answers: what the questions read themselves, then what each grader says. */
+import { DataFormatError, UsageError } from "../errors.js";
+import type { Answer, Grade, Grader } from "./graders/grader.js";
+import {
+  type AnswerLine,
+  defaultPartsFolder,
+  hashOf,
+  isThere,
+  type MeasurementLine,
+  partPath,
+  readPart,
+  writeParts,
+} from "./parts.js";
+import type { PlannedPart } from "./plan.js";
+import type { GenerationQuestion, Question, Task } from "./task.js";
+
+/** Opens a grader by its name; whoever gives it disposes of what it opened. */
+export type OpenGrader = (name: string) => Promise<Grader>;
+
+export interface GradePartOptions {
+  graders?: readonly string[] | undefined;
+  openGrader?: OpenGrader | undefined;
+  partsFolder?: string;
+  signal?: AbortSignal | undefined;
+}
+
+/** Changes where the same answers would give other measurements. */
+const FORMAT = 1;
+
+/**
+ * Makes the part of measurements where it is not there; its path.
+ *
+ * @param questions of the task, in the order of the answers; some may have been left out there
+ * @throws UsageError for a grader that cannot be opened, and whatever a grader throws
+ */
+export async function gradePart(
+  task: Task,
+  questions: () => AsyncIterable<Question>,
+  answers: Pick<PlannedPart, "key" | "path">,
+  options: GradePartOptions,
+): Promise<string> {
+  const named = task.graders ?? {};
+  const graders: { metric: string; grader: Grader }[] = [];
+  for (const name of options.graders ?? Object.keys(named)) {
+    if (options.openGrader === undefined)
+      throw new UsageError(
+        `${task.suite}:${task.name} is read by the grader ${name}, and no grader can be opened here`,
+      );
+    graders.push({ metric: named[name] ?? name, grader: await options.openGrader(name) });
+  }
+  const settings = graders.map(({ metric, grader: { name, version, settings } }) => [metric, name, version, settings]);
+  const path = partPath(
+    options.partsFolder ?? defaultPartsFolder(),
+    hashOf([FORMAT, answers.key, task.version, settings]),
+  );
+  if (await isThere(path)) return path;
+  await writeParts<MeasurementLine>([path], async (write) => {
+    for await (const { question, line } of paired(questions(), readPart<AnswerLine>(answers.path))) {
+      const read = question.read?.(line.text, line) ?? {};
+      for (const [metric, y] of Object.entries(read)) await write(0, measurement(question, line, metric, y));
+    }
+    for (const { metric, grader } of graders) {
+      const waiting: { question: GenerationQuestion; line: AnswerLine }[] = [];
+      const asked = (async function* (): AsyncGenerator<Answer> {
+        for await (const pair of paired(questions(), readPart<AnswerLine>(answers.path))) {
+          waiting.push(pair);
+          const { question, line } = pair;
+          yield { id: answerId(line), prompt: question.prompt, text: line.text, reference: question.reference };
+        }
+      })();
+      for await (const grade of grader.grade(asked, { signal: options.signal })) {
+        const { question, line } = takeGraded(waiting, grade);
+        await write(0, { ...measurement(question, line, metric, grade.y), grader: grade.grader });
+      }
+    }
+  });
+  return path;
+}
+
+const answerId = ({ item, sample }: AnswerLine): string => `${item} ${sample}`;
+
+/** Grades come in the order of the answers; a grader may leave some out. */
+function takeGraded<T extends { line: AnswerLine }>(waiting: T[], { id, grader }: Grade): T {
+  for (let next = waiting.shift(); next !== undefined; next = waiting.shift())
+    if (answerId(next.line) === id) return next;
+  throw new DataFormatError(`the grader ${grader} graded "${id}", which it was not given, or out of order`);
+}
+
+function measurement(question: GenerationQuestion, { sample }: AnswerLine, metric: string, y: number): MeasurementLine {
+  const several = (question.samples ?? 1) > 1;
+  return { metric, item: question.id, cluster: question.cluster, ...(several ? { sample } : {}), y };
+}
+
+/** Each answer with its question; both come in the same order, with any number of answers to a question. */
+async function* paired(
+  questions: AsyncIterable<Question>,
+  answers: AsyncIterable<AnswerLine>,
+): AsyncGenerator<{ question: GenerationQuestion; line: AnswerLine }> {
+  const source = questions[Symbol.asyncIterator]();
+  let question: GenerationQuestion | undefined;
+  try {
+    for await (const line of answers) {
+      while (question?.id !== line.item) {
+        const next = await source.next();
+        if (next.done) throw new DataFormatError(`the answer to "${line.item}" has no question; the data have changed`);
+        question = next.value as GenerationQuestion;
+      }
+      yield { question, line };
+    }
+  } finally {
+    await source.return?.();
+  }
+}
