@@ -37,6 +37,7 @@ export const study = defineCommand({
     const prepared = await prepareStudy(file, store, {
       device: options.device,
       compute: options.compute,
+      data: options.data,
       signal: context.signal,
       onStage: (stage) => context.event("stage", { stage }),
     });

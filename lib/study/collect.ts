@@ -5,11 +5,12 @@
  */
 import { join } from "node:path";
 import { stringify } from "csv-stringify/sync";
+import { formatItem, type Measurement, type SubjectNames } from "../evaluation/item.js";
 import { writeArtefact } from "../files/artefact.js";
 import { readJsonLines } from "../files/json-lines.js";
 import type { Manifest } from "../files/manifest.js";
-import type { PartItem } from "./crosstalk.js";
 import type { Cell } from "./jobs.js";
+import { CROSSTALK } from "./measure.js";
 import { stepOfDose } from "./run-train.js";
 import type { StudyStore } from "./store.js";
 
@@ -59,13 +60,14 @@ export async function collect(cells: readonly Cell[], store: StudyStore, manifes
       const name = JSON.stringify([cell.model, cell.adapter, step]);
       if (written.has(name)) continue;
       written.add(name);
+      const names = namesOf(cell, step);
       const seen = new Margins(cell.value);
       for (const [index, key] of cell.evaluations.entries()) {
         if (!done[index]) continue;
         for await (const { value } of readJsonLines(join(store.pathOf(key), "items.jsonl"))) {
-          const part = value as PartItem;
-          seen.add(part);
-          await write(`${JSON.stringify(itemOf(cell, step, part))}\n`);
+          const measured = value as Measurement;
+          seen.add(measured);
+          await write(formatItem(names, measured));
         }
       }
       if (cell.value === undefined) bases.set(cell.model, seen);
@@ -77,24 +79,9 @@ export async function collect(cells: readonly Cell[], store: StudyStore, manifes
   return { items: path, checkpoints, missing };
 }
 
-/** The contract's evaluation item, without the fields that do not apply. */
-function itemOf(cell: Cell, step: number | undefined, part: PartItem): Record<string, unknown> {
-  const { suite, task, metric, item, cluster, sample, y } = part;
-  return {
-    model: cell.model,
-    adapter: cell.adapter,
-    value: cell.value,
-    arm: cell.arm,
-    seed: cell.seed,
-    step,
-    suite,
-    task,
-    metric,
-    item,
-    cluster,
-    sample,
-    y,
-  };
+function namesOf({ model, adapter, value, arm, seed }: Cell, step: number | undefined): SubjectNames {
+  const given = Object.entries({ value, arm, seed, step }).filter(([, name]) => name !== undefined);
+  return { model, adapter, ...Object.fromEntries(given) };
 }
 
 /** Undefined where there are no steps; null where the adapter is not there. */
@@ -112,12 +99,12 @@ class Margins {
 
   constructor(private readonly value: string | undefined) {}
 
-  add({ suite, task, metric, item, y }: PartItem): void {
+  add({ suite, task, metric, item, y }: Measurement): void {
     if (suite === "divergence") {
       const sum = this.sums.get(metric) ?? { sum: 0, count: 0 };
       this.sums.set(metric, { sum: sum.sum + y, count: sum.count + 1 });
     }
-    if (suite !== "crosstalk" || (this.value !== undefined && task !== this.value)) return;
+    if (suite !== CROSSTALK || (this.value !== undefined && task !== this.value)) return;
     if (metric === "log_margin") this.total.set(`${task}\n${item}`, y);
     if (metric === "log_margin_per_token") this.perToken.set(`${task}\n${item}`, y);
   }

@@ -8,10 +8,10 @@
  */
 import type { Adapter } from "../engine/adapter.js";
 import type { Model } from "../engine/model.js";
-import type { PartItem } from "./crosstalk.js";
-import { withAdapters, writeItems } from "./crosstalk.js";
+import type { Measurement } from "../evaluation/item.js";
 import { type HeldOutPair, readHeldOut } from "./held-out.js";
 import type { EvaluateJob, Measure } from "./jobs.js";
+import { withAdapters, writeMeasurements } from "./measure.js";
 import type { JobTools } from "./run-train.js";
 
 type KlMeasure = Extract<Measure, { kind: "kl" }>;
@@ -77,7 +77,7 @@ export async function runDivergence(jobs: readonly EvaluateJob[], model: Model, 
       };
       const subjects = await score(({ tokens }) => tokens, adapters[job.key] ?? null);
       const bases = await score(({ baseTokens }) => baseTokens, null);
-      const items = async function* (): AsyncGenerator<PartItem> {
+      const items = async function* (): AsyncGenerator<Measurement> {
         for (const [index, { prompt, sample, tokens }] of own.entries()) {
           const kl = subjects[index]! - bases[index]!;
           const shared = { suite: "divergence", task: "sampled" };
@@ -86,7 +86,7 @@ export async function runDivergence(jobs: readonly EvaluateJob[], model: Model, 
           yield { ...shared, metric: "kl_per_token", ...item, y: kl / tokens.length };
         }
       };
-      await writeItems(job, tools, items());
+      await writeMeasurements(job, tools, items());
     }
   });
 }

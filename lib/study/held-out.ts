@@ -2,9 +2,9 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { type PreferencePair, readPairs } from "../data/pairs.js";
+import { withSystem } from "../engine/generate.js";
 import type { Model } from "../engine/model.js";
 import { type TokenizedPair, tokenizePairs } from "../engine/tokenize-pairs.js";
-import { DataFormatError, UsageError } from "../errors.js";
 import type { Measure, Subject } from "./jobs.js";
 
 export interface HeldOutPair extends TokenizedPair {
@@ -17,13 +17,10 @@ export interface HeldOutValue {
   pairs: HeldOutPair[];
 }
 
-/**
- * @param subject a system prompt is put in front of every prompt; everybody else sees the pairs as they are
- * @throws DataFormatError for an id that two pairs of a value have, UsageError for a prompt that takes no system prompt
- */
+/** @param subject a system prompt is put in front of every prompt; everybody else sees the pairs as they are */
 export async function readHeldOut(
   folder: string,
-  { values }: Measure,
+  { values }: Extract<Measure, { kind: "kl" }>,
   model: Model,
   subject: Subject,
 ): Promise<HeldOutValue[]> {
@@ -34,9 +31,13 @@ export async function readHeldOut(
     const clusters = new Map<string, string>();
     const read: PreferencePair[] = [];
     for await (const pair of readPairs(path)) {
-      if (clusters.has(pair.id)) throw new DataFormatError(`${path}: two pairs have the id "${pair.id}"`);
       clusters.set(pair.id, hashPrompt(pair));
-      read.push(subject.kind === "system" ? withSystem(pair, subject.text, path) : pair);
+      const { prompt } = pair;
+      read.push(
+        subject.kind === "system" && prompt !== undefined
+          ? { ...pair, prompt: withSystem(prompt, subject.text) as typeof prompt }
+          : pair,
+      );
     }
     const one = new Set(clusters.values()).size === 1;
     const { pairs } = await tokenizePairs(model, read, maxPositions, vocabulary);
@@ -53,18 +54,4 @@ function hashPrompt({ prompt, prompt_tokens }: PreferencePair): string {
     .update(JSON.stringify(prompt ?? prompt_tokens))
     .digest("hex")
     .slice(0, 16);
-}
-
-function withSystem(pair: PreferencePair, text: string, path: string): PreferencePair {
-  const { prompt } = pair;
-  if (!Array.isArray(prompt) || pair.prompt_tokens !== undefined)
-    throw new UsageError(
-      `arm system: pair "${pair.id}" of ${path} has no messages for a system prompt to stand in front of; leave the arm out`,
-    );
-  const [first, ...rest] = prompt;
-  const messages =
-    first?.role === "system"
-      ? [{ ...first, content: `${text}\n\n${first.content}` }, ...rest]
-      : [{ role: "system", content: text }, ...prompt];
-  return { ...pair, prompt: messages };
 }

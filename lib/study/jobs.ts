@@ -12,10 +12,11 @@ import { pairFileSchema } from "./data/pair-file.js";
 import type { StudyData, StudyValue } from "./data/prepare.js";
 import { trainingFile } from "./data/prepare.js";
 import { STUDY_ARMS, type Study, type StudyArm, type TrainedArm } from "./schema.js";
+import type { StudySuite } from "./suites.js";
 import { neutralPrompt, systemPrompt } from "./system-prompt.js";
 
 /** Raised where the same job would come to other results: a change of a measure or of the way pairs are drawn. */
-const CODE = { train: 1, crosstalk: 1, kl: 1 } as const;
+const CODE = { train: 1, crosstalk: 1, kl: 1, suite: 1 } as const;
 
 const key = z.string().regex(/^[a-z]+-[0-9a-f]{20}$/);
 
@@ -90,6 +91,15 @@ const measureSchema = z.discriminatedUnion("kind", [
     samples: z.int(),
     tokens: z.int(),
   }),
+  z.object({
+    kind: z.literal("suite"),
+    suite: z.string(),
+    limit: z.int().optional(),
+    /** Folder that its data are looked for in. */
+    data: z.string().optional(),
+    /** SHA-256 over its questions. */
+    hash: z.string(),
+  }),
 ]);
 export type Measure = z.infer<typeof measureSchema>;
 
@@ -132,11 +142,17 @@ export interface Expansion {
  *
  * @param backend device and arithmetic, as training names them: they have a say in the last bits
  */
-export function expand(study: Study, data: StudyData, models: readonly ModelRef[], backend: string): Expansion {
+export function expand(
+  study: Study,
+  data: StudyData,
+  models: readonly ModelRef[],
+  backend: string,
+  suites: readonly StudySuite[] = [],
+): Expansion {
   const jobs = new Map<string, Job>();
   const cells: Cell[] = [];
   for (const model of models) {
-    const expander = new Expander(study, data, model, backend, jobs);
+    const expander = new Expander(study, data, model, backend, suites, jobs);
     cells.push(...expander.cells());
   }
   const rank = { reference: 0, train: 1, evaluate: 2 };
@@ -156,9 +172,13 @@ class Expander {
     private readonly data: StudyData,
     private readonly model: ModelRef,
     private readonly backend: string,
+    private readonly suites: readonly StudySuite[],
     private readonly jobs: Map<string, Job>,
   ) {
-    this.references = [this.measure({ kind: "base" }, "reference", `${model.name}: base`, [], this.crosstalk())];
+    const name = `${model.name}: base`;
+    this.references = [this.crosstalk(), ...this.suiteMeasures()].map((measure) =>
+      this.measure({ kind: "base" }, "reference", name, [], measure),
+    );
   }
 
   cells(): Cell[] {
@@ -250,10 +270,11 @@ class Expander {
     return this.add("train", job, [CODE.train, pairs.sha256, job.adapter, job.training, seed, job.doses]);
   }
 
-  /** Crosstalk and divergence. */
+  /** Crosstalk, divergence, and the suites. */
   private evaluate(subject: Subject, label: string, needs: string[]): string[] {
     const all = [...this.references, ...needs];
-    const measures = this.study.kl.prompts === 0 ? [this.crosstalk()] : [this.crosstalk(), this.kl()];
+    const kl = this.study.kl.prompts === 0 ? [] : [this.kl()];
+    const measures = [this.crosstalk(), ...kl, ...this.suiteMeasures()];
     return measures.map((measure) => this.measure(subject, "evaluate", label, all, measure));
   }
 
@@ -264,7 +285,10 @@ class Expander {
     needs: string[],
     measure: Measure,
   ): string {
-    const contents = { ...measure, values: measure.values.map(({ value, pairs }) => [value, pairs.sha256]) };
+    const contents =
+      measure.kind === "suite"
+        ? measure.hash
+        : { ...measure, values: measure.values.map(({ value, pairs }) => [value, pairs.sha256]) };
     return this.add("evaluate", { kind, label, model: this.model, needs, subject, measure }, [
       CODE[measure.kind],
       subject,
@@ -283,6 +307,16 @@ class Expander {
   private kl(): Measure {
     const { prompts, samples, tokens } = this.study.kl;
     return { kind: "kl", values: this.heldOut(), prompts, samples, tokens };
+  }
+
+  private suiteMeasures(): Measure[] {
+    return this.suites.map(({ suite, limit, data, hash }) => ({
+      kind: "suite",
+      suite,
+      ...(limit === undefined ? {} : { limit }),
+      ...(data === undefined ? {} : { data }),
+      hash,
+    }));
   }
 
   private add(prefix: string, job: Omit<TrainJob, "key"> | Omit<EvaluateJob, "key">, facts: unknown[]): string {

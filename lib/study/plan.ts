@@ -12,6 +12,7 @@ import { tokenizePairs } from "../engine/tokenize-pairs.js";
 import { ValoraError } from "../errors.js";
 import type { PairFile } from "./data/pair-file.js";
 import type { EvaluateJob, Job, TrainJob } from "./jobs.js";
+import type { StudySuite } from "./suites.js";
 
 /** Tokens that a job passes through the model. */
 export interface Cost {
@@ -34,7 +35,7 @@ const COUNTED_PAIRS = 64;
 /** Bytes of a line of items.jsonl. */
 const ITEM_BYTES = 260;
 /** Lines that a held-out pair makes, and a sampled answer. */
-const LINES = { pair: 4, answer: 2 };
+const LINES = { pair: 5, answer: 2 };
 
 export function addCosts(costs: Iterable<Cost>): Cost {
   const sum = { train: 0, score: 0, generate: 0 };
@@ -72,6 +73,7 @@ export class TokenCounter {
   constructor(
     private readonly folder: string,
     private readonly text: ModelText,
+    private readonly suites: readonly StudySuite[],
   ) {}
 
   async costOf(job: Job): Promise<Cost> {
@@ -88,6 +90,10 @@ export class TokenCounter {
   private async costOfMeasure({ measure, subject }: EvaluateJob): Promise<Cost> {
     const { maxPositions } = this.text.files.config;
     const cost = { train: 0, score: 0, generate: 0 };
+    if (measure.kind === "suite") {
+      const suite = this.suites.find(({ hash }) => hash === measure.hash);
+      return { train: 0, score: suite?.asked ?? 0, generate: suite?.written ?? 0 };
+    }
     for (const { pairs } of measure.values) {
       const { pair, prompt } = await this.tokensOf(pairs, maxPositions);
       if (measure.kind === "crosstalk") cost.score += pair * pairs.pairs;
@@ -142,5 +148,7 @@ export function bytesOf(job: Job, { files }: ModelText): number {
   }
   const { measure } = job;
   if (measure.kind === "kl") return measure.prompts * measure.samples * LINES.answer * ITEM_BYTES;
+  // Few items for each token that they are asked with.
+  if (measure.kind === "suite") return (measure.limit ?? 1000) * LINES.pair * ITEM_BYTES;
   return measure.values.reduce((sum, { pairs }) => sum + pairs.pairs, 0) * LINES.pair * ITEM_BYTES;
 }

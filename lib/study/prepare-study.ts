@@ -9,6 +9,7 @@ import { type MissingModel, readModels, type StudyModel } from "./models.js";
 import { bytesOf, type Cost, TokenCounter } from "./plan.js";
 import type { StudyFile } from "./read-study.js";
 import type { StudyStore } from "./store.js";
+import { readSuites } from "./suites.js";
 
 export interface PreparedStudy extends Expansion {
   file: StudyFile;
@@ -24,6 +25,8 @@ export interface PreparedStudy extends Expansion {
 export interface PrepareOptions {
   device: DeviceChoice;
   compute: Compute;
+  /** Folder of `--data`: where suites look for theirs. */
+  data?: string | undefined;
   signal?: AbortSignal | undefined;
   /** What is being done, for a line that changes. */
   onStage?: ((stage: string) => void) | undefined;
@@ -42,12 +45,15 @@ export async function prepareStudy(
   const { models, missing } = await readModels(file.study, (name) => onStage(`reading ${name}`));
   const backend = describeBackend(chooseDevice(options.device, undefined, options.compute, native.info()), options);
   const refs = models.map(({ ref }) => ref);
-  const expansion = expand(file.study, data, refs, backend);
+  if (file.study.suites.length > 0) onStage("reading suites");
+  const onNote = (note: string) => void (data.notes.includes(note) || data.notes.push(note));
+  const suites = await readSuites(file.study, options.data, { signal: options.signal, onNote });
+  const expansion = expand(file.study, data, refs, backend, suites);
   onStage("counting tokens");
   const costs = new Map<string, Cost>();
   let bytes = 0;
   for (const { ref, text } of models) {
-    const counter = new TokenCounter(store.folder, text);
+    const counter = new TokenCounter(store.folder, text, suites);
     for (const job of expansion.jobs.filter(({ model }) => model.identity === ref.identity)) {
       costs.set(job.key, await counter.costOf(job));
       bytes += bytesOf(job, text);

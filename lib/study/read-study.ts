@@ -45,6 +45,7 @@ export async function readStudy(nameOrPath: string, options: ReadStudyOptions = 
         model: isPath(entry.model) ? resolve(folder, entry.model) : entry.model,
       })),
       data: study.data.map((source) => resolvePaths(source, data)),
+      suites: study.suites.map(({ suite, ...rest }) => ({ ...rest, suite: resolveSuite(suite, data) })),
     },
   };
 }
@@ -72,6 +73,13 @@ async function listProfiles(): Promise<string[]> {
 
 function isPath(model: string): boolean {
   return !(model in NAMED_MODELS);
+}
+
+/** "FILE.yaml" and "NAME:file=PATH" name files. */
+function resolveSuite(suite: string, folder: string): string {
+  if (/\.ya?ml$/i.test(suite)) return resolve(folder, suite);
+  const [, name, path] = /^(\w+:file=)(.+)$/.exec(suite) ?? [];
+  return name === undefined ? suite : `${name}${resolve(folder, path!)}`;
 }
 
 function resolvePaths(source: Source, folder: string): Source {

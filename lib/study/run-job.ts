@@ -3,9 +3,9 @@
  * model and the study's folder can call it: nothing here knows of the rest of the study.
  */
 import type { Model } from "../engine/model.js";
-import { runCrosstalk } from "./crosstalk.js";
 import { runDivergence } from "./divergence.js";
 import type { EvaluateJob, Job } from "./jobs.js";
+import { runMeasures } from "./measure.js";
 import { type JobTools, runTrain } from "./run-train.js";
 
 /** Adapters that are measured side by side: their batches fill up, and an interruption costs no more than this many. */
@@ -18,7 +18,7 @@ export async function runJob(job: Job, model: Model, tools: JobTools): Promise<v
 
 /** Jobs as `bundleJobs` puts them together. */
 export async function runTogether(jobs: readonly EvaluateJob[], model: Model, tools: JobTools): Promise<void> {
-  return jobs[0]!.measure.kind === "crosstalk" ? runCrosstalk(jobs, model, tools) : runDivergence(jobs, model, tools);
+  return jobs[0]!.measure.kind === "kl" ? runDivergence(jobs, model, tools) : runMeasures(jobs, model, tools);
 }
 
 /** Training jobs alone; measuring jobs of the same model, prompts and measure together. Keeps the order otherwise. */

@@ -9,6 +9,7 @@ import type { Adapter } from "../engine/adapter.js";
 import type { Model } from "../engine/model.js";
 import { trainDpo } from "../engine/train.js";
 import { UsageError } from "../errors.js";
+import type { OpenGrader } from "../evaluation/grade-part.js";
 import { finishFolder } from "../files/artefact-folder.js";
 import { temporaryName } from "../files/atomic.js";
 import { readJsonLines } from "../files/json-lines.js";
@@ -20,6 +21,8 @@ export interface JobTools {
   signal?: AbortSignal | undefined;
   /** @param share of the job, from 0 to 1 */
   onProgress?: ((share: number, detail: string) => void) | undefined;
+  /** For suites whose answers are read by graders. */
+  openGrader?: OpenGrader | undefined;
 }
 
 const ADAPTER_FILES = ["adapter_config.json", "adapter_model.safetensors"];

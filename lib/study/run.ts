@@ -4,6 +4,7 @@
  */
 import type { Model } from "../engine/model.js";
 import { CancelledError, throwIfAborted, ValoraError } from "../errors.js";
+import type { OpenGrader } from "../evaluation/grade-part.js";
 import type { Manifest } from "../files/manifest.js";
 import { VERSION } from "../files/version.js";
 import { type Collection, collect } from "./collect.js";
@@ -16,6 +17,8 @@ import type { Failure, StudyStore } from "./store.js";
 
 export interface RunOptions {
   openModel: (model: ModelRef) => Promise<Model>;
+  /** For suites whose answers are read by graders. */
+  openGrader?: OpenGrader | undefined;
   signal?: AbortSignal | undefined;
   /** @param done work of `total`, in tokens of training */
   onProgress?: ((done: number, detail: string) => void) | undefined;
@@ -38,6 +41,7 @@ export async function runStudy(prepared: PreparedStudy, store: StudyStore, optio
   await store.forgetFailures();
   const runner = new Runner(prepared, store, options);
   await runner.runAll();
+  await store.forgetParts();
   const collection = await collect(prepared.cells, store, manifestOf(prepared));
   return { ...collection, ...runner.summary() };
 }
@@ -142,6 +146,7 @@ class Runner {
     return {
       store: this.store,
       signal: this.options.signal,
+      openGrader: this.options.openGrader,
       onProgress: (share, detail) =>
         this.options.onProgress?.(
           this.work + work * Math.min(1, share),

@@ -5,6 +5,7 @@
  *     data/                          pairs that train and measure
  *     adapters/KEY/                  a training job: run/ (the adapter at the end, metrics), at-DOSE/, manifest.json
  *     jobs/KEY/                      a measuring job: items.jsonl, manifest.json
+ *     parts/                         answers of measuring jobs that are under way
  *     failures/KEY.json              the reason of a job that failed; tried again next time
  *     items.jsonl, checkpoints.csv   the results, written at the end
  *
@@ -61,6 +62,15 @@ export class StudyStore implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await rm(join(this.folder, LOCK), { force: true });
+  }
+
+  /** What measuring jobs that are under way have got so far. */
+  get partsFolder(): string {
+    return join(this.folder, "parts");
+  }
+
+  async forgetParts(): Promise<void> {
+    await rm(this.partsFolder, { recursive: true, force: true });
   }
 
   /** The folder of a job. */

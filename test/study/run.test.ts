@@ -72,6 +72,7 @@ describe("valora study", () => {
       const first = await run(study(folder, output), inFolder(folder));
       assert.equal(first.status, 0, first.stderr);
       const items = readLines(join(output, "items.jsonl"));
+      assert.deepEqual([...new Set(items.map(({ suite }) => suite))], ["preferences", "perplexity", "divergence"]);
       const margins = items.filter(({ metric }) => metric === "log_margin");
       // base, and 2 values × (2 arms × 2 seeds × 2 checkpoints + 2 system prompts), over 3 values of 6 pairs.
       assert.equal(margins.length, (1 + 2 * (8 + 2)) * 18);
@@ -142,7 +143,7 @@ describe("valora study", () => {
       assert.equal(reasons.filter((reason) => reason.startsWith('pair "bold:train:0": token 99999')).length, 2);
       assert.equal(
         reasons.filter((reason) => /^it needs tiny: bold\/induce\/seed-\d, which failed$/.test(reason)).length,
-        8,
+        12,
       );
 
       writeFileSync(path, lines(...pairs));
@@ -173,9 +174,9 @@ describe("valora study", () => {
       const output = join(folder, "out");
       const plan = await run(study(folder, output, "--plan", "--rate", "1000"), inFolder(folder));
       assert.equal(plan.status, 0, plan.stderr);
-      // 1 reference; 2 values × 2 arms × 2 seeds; of each 2 checkpoints × 2 measures; 2 × 2 prompts × 2 measures. The
-      // two values' neutral prompts have as many words, so they are one.
-      assert.match(plan.stdout, /tiny +reference +1 +0 .*\n +train +8 +0 .*\n +evaluate +38 +0 .*\nall +47 +0 /);
+      // The base by 2 measures; 2 values × 2 arms × 2 seeds; of each 2 checkpoints × 3 measures; 3 prompts × 3 measures:
+      // the two values' neutral prompts have as many words, so they are one.
+      assert.match(plan.stdout, /tiny +reference +2 +0 .*\n +train +8 +0 .*\n +evaluate +57 +0 .*\nall +67 +0 /);
       assert.match(plan.stdout, /disk: about [\d.]+ MB/);
       assert.ok(!existsSync(join(output, "jobs")));
     });

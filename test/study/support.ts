@@ -46,6 +46,7 @@ export function writeTinyStudy(folder: string, change: (yaml: string) => string 
     writeFileSync(join(data, `${value}.held-out.jsonl`), lines(...tinyPairs(value, "held", 6)));
   }
   writeFileSync(join(data, "calm.held-out.jsonl"), lines(...tinyPairs("calm", "held", 6)));
+  writeFileSync(join(folder, "text.txt"), "hello world, yellow hill\n");
   const yaml = change(`models:
   - model: model
     name: tiny
@@ -60,6 +61,7 @@ seeds: [1, 2]
 doses: {steps: [0.5], learning-rate: [0.01]}
 training: {batch-pairs: 4, epochs: 2, schedule: constant, warmup: 0}
 kl: {prompts: 3, samples: 1, tokens: 4}
+suites: [{suite: "perplexity:file=text.txt"}]
 `);
   const path = join(folder, "study.yaml");
   writeFileSync(path, yaml);
