@@ -65,7 +65,7 @@ const labelledSource = z.strictObject({
 });
 const attributesSource = z.strictObject({
   source: z.literal("attributes"),
-  input: z.array(text).min(1).describe("preference pairs"),
+  input: z.array(text).min(1).describe("preference data, in any layout that `valora label` reads"),
   values: distinct(z.enum(["longer", "list-format", "exclamation"]), "an attribute").describe("planted attributes"),
   "held-out": z.number().gt(0).lt(1).default(0.1).describe("share of the prompts that no attribute is trained on"),
   "min-pairs": count.default(100).describe("an attribute with fewer is an error"),

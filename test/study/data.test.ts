@@ -146,6 +146,33 @@ describe("arms of preference pairs", () => {
     });
   });
 
+  it("are curated here from labelled pairs and planted attributes: the side with the value first, prompts apart", async () => {
+    await withFolder(async (folder) => {
+      const path = join(folder, "any.jsonl");
+      const words = (count: number, at: number) =>
+        Array.from({ length: count }, (_, index) => NOUNS[(at * 7 + index * index) % 10]! + (at + index)).join(" ");
+      const pairs = Array.from({ length: 80 }, (_, index) => ({
+        id: `pair ${index}`,
+        prompt: `${VERBS[index % 10]} ${NOUNS[(index * 3) % 10]} ${index}`,
+        chosen: words(4 + (index % 5), index),
+        rejected: words(4 + ((index * 3) % 7), index + 100),
+      }));
+      writeFileSync(path, lines(...pairs));
+      const source = { source: "attributes", input: [path], values: ["longer"], "held-out": 0.3, "min-pairs": 5 };
+      const [longer] = (await prepareData(studyOf(source, { arms: ["induce", "unflipped"] }), folder)).values;
+      const count = (text: string | undefined) => text!.split(" ").length;
+      const train = read(folder, longer!.train.get("induce")!);
+      const heldOut = read(folder, longer!.heldOut);
+      assert.ok(train.length > 20 && heldOut.length > 5, `${train.length} and ${heldOut.length}`);
+      for (const { chosen, rejected } of [...train, ...heldOut]) assert.ok(count(chosen) > count(rejected));
+      const prompts = new Set(train.map(({ prompt }) => prompt));
+      for (const { prompt } of heldOut) assert.ok(!prompts.has(prompt));
+      const original = new Map(pairs.map(({ id, chosen }) => [id, chosen]));
+      for (const { id, chosen } of read(folder, longer!.train.get("unflipped")!))
+        assert.equal(chosen, original.get(id));
+    });
+  });
+
   it("refuse a value that two sources have, a study that trains nothing, and random pairs from nowhere", async () => {
     await withFolder(async (folder) => {
       const file = join(folder, "kind.jsonl");

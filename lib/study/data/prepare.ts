@@ -8,7 +8,8 @@ import { ARMS } from "../../curation/arms.js";
 import { curate } from "../../curation/curate.js";
 import { checkFileNames, fileOf } from "../../curation/file-names.js";
 import { curatedPair } from "../../curation/write-pairs.js";
-import { type PreferencePair, readPairs } from "../../data/pairs.js";
+import type { PreferencePair } from "../../data/pairs.js";
+import { readPreferenceData } from "../../data/preference-data.js";
 import { DataFormatError, describeFileError, FileError, UsageError } from "../../errors.js";
 import { writeArtefact } from "../../files/artefact.js";
 import { openAttributes } from "../../values/attributes.js";
@@ -58,6 +59,12 @@ export async function prepareData(study: Study, folder: string, signal?: AbortSi
     }
   }
   checkFileNames(data.values.map(({ value }) => value));
+  for (const { value, train } of data.values)
+    for (const [arm, { pairs }] of train)
+      if (pairs < train.get("induce")!.pairs)
+        data.notes.push(
+          `arm ${arm} of ${value} has ${pairs} pairs for ${train.get("induce")!.pairs}: there are no more like them`,
+        );
   if (data.values.every(({ train }) => train.size === 0))
     throw new UsageError("data: no value has pairs to train on; give one of them some");
   return data;
@@ -208,9 +215,8 @@ async function labelAttributes(
   const values = chooseValues(await loadTaxonomy(), source.values, "attribute");
   const extractor = openAttributes(values);
   await writeArtefact(output, null, async (write) => {
-    for (const path of source.input)
-      for await (const pair of labelPairs(readPairs(path), extractor, { values, signal }))
-        await write(`${JSON.stringify(pair)}\n`);
+    const pairs = readPreferenceData(source.input, { signal });
+    for await (const pair of labelPairs(pairs, extractor, { values, signal })) await write(`${JSON.stringify(pair)}\n`);
   });
 }
 
