@@ -53,7 +53,7 @@ export const study = defineCommand({
     for (const note of prepared.data.notes) context.note(note);
     const [{ runStudy }, { renderCheckpoints }] = await Promise.all([
       import("../study/run.js"),
-      import("../study/render.js"),
+      import("./study-tables.js"),
     ]);
     let bar: Progress | undefined;
     try {
@@ -101,7 +101,7 @@ type ShowPlan = {
 
 async function showPlan({ prepared, store, open, rate }: ShowPlan, context: CommandContext): Promise<void> {
   const [{ renderPlan }, { ratesFrom }, { measureRates }] = await Promise.all([
-    import("../study/render.js"),
+    import("./study-tables.js"),
     import("../study/plan.js"),
     import("../study/probe.js"),
   ]);

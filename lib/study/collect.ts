@@ -11,7 +11,7 @@ import { readJsonLines } from "../files/json-lines.js";
 import type { Manifest } from "../files/manifest.js";
 import type { Cell } from "./jobs.js";
 import { CROSSTALK } from "./measure.js";
-import { stepOfDose } from "./run-train.js";
+import { doseFolder, stepOfDose } from "./run-train.js";
 import type { StudyStore } from "./store.js";
 
 export interface Collection {
@@ -42,6 +42,8 @@ export interface CheckpointRow {
   /** Mean over the sampled answers, nats. */
   kl: number | undefined;
   kl_per_token: number | undefined;
+  /** Of the adapter, within the study's. */
+  folder: string | undefined;
 }
 
 export async function collect(cells: readonly Cell[], store: StudyStore, manifest: Manifest): Promise<Collection> {
@@ -139,6 +141,7 @@ function rowOf(cell: Cell, step: number | undefined, seen: Margins, base: Margin
       accuracy: [...seen.total.values()].filter((margin) => margin > 0).length / pairs,
       kl: seen.mean("kl"),
       kl_per_token: seen.mean("kl_per_token"),
+      folder: cell.train === undefined ? undefined : `adapters/${cell.train}/${doseFolder(cell.dose ?? null)}`,
     },
   ];
 }

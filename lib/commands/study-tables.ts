@@ -1,10 +1,10 @@
 /** A study's plan and results as text for a terminal of 100 columns. */
-import { formatSeconds } from "../commands/progress-bar.js";
 import { textTable } from "../report/text-table.js";
-import type { CheckpointRow } from "./collect.js";
-import type { Job } from "./jobs.js";
-import { addCosts, type Cost, type Rates, secondsOf } from "./plan.js";
-import type { PreparedStudy } from "./prepare-study.js";
+import type { CheckpointRow } from "../study/collect.js";
+import type { Job } from "../study/jobs.js";
+import { addCosts, type Cost, type Rates, secondsOf } from "../study/plan.js";
+import type { PreparedStudy } from "../study/prepare-study.js";
+import { formatSeconds } from "./progress-bar.js";
 
 /** @param rates by model name; a model without has no hours */
 export function renderPlan(prepared: PreparedStudy, done: ReadonlySet<string>, rates: Map<string, Rates>): string {
