@@ -8,7 +8,7 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { pairFileSchema } from "./data/pair-file.js";
+import { type PairFile, pairFileSchema } from "./data/pair-file.js";
 import type { StudyData, StudyValue } from "./data/prepare.js";
 import { trainingFile } from "./data/prepare.js";
 import { STUDY_ARMS, type Study, type StudyArm, type TrainedArm } from "./schema.js";
@@ -239,7 +239,7 @@ class Expander {
     ];
   }
 
-  private train(label: string, pairs: PairFileOf, seed: number, beta: number, learningRate: number): string {
+  private train(label: string, pairs: PairFile, seed: number, beta: number, learningRate: number): string {
     const { training, doses } = this.study;
     const { rank, alpha, targets, rslora } = training;
     const job: Omit<TrainJob, "key"> = {
@@ -326,8 +326,6 @@ class Expander {
     return key;
   }
 }
-
-type PairFileOf = TrainJob["pairs"];
 
 /** Shares of the run first, then steps, each ascending. */
 function byDose(left: number, right: number): number {

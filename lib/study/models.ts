@@ -18,11 +18,7 @@ export interface MissingModel {
   reason: string;
 }
 
-/**
- * Reads and hashes each model's files.
- *
- * @param progress bytes hashed are not told; which model is
- */
+/** Reads and hashes each model's files; `onModel` is told which is next. */
 export async function readModels(
   study: Study,
   onModel: (name: string) => void = () => {},

@@ -3,7 +3,7 @@
  * adapters in one pass. A job that fails is put aside with its reason, and so is what needs it; the rest goes on.
  */
 import type { Model } from "../engine/model.js";
-import { CancelledError, throwIfAborted, ValoraError } from "../errors.js";
+import { throwIfAborted, ValoraError } from "../errors.js";
 import type { OpenGrader } from "../evaluation/grade-part.js";
 import type { Manifest } from "../files/manifest.js";
 import { VERSION } from "../files/version.js";
@@ -56,6 +56,13 @@ function manifestOf({ file, models, jobs }: PreparedStudy): Manifest {
   };
 }
 
+/** A job whose need has failed. */
+class NeedFailed extends ValoraError {
+  constructor(message: string) {
+    super("ERR_STUDY", message);
+  }
+}
+
 class Runner {
   private readonly failures: Failure[] = [];
   private readonly failed = new Set<string>();
@@ -94,7 +101,9 @@ class Runner {
     }
     this.options.onStart?.({ jobs: jobs.length, done: this.done.size, total, left });
     for (const { ref } of models) {
-      const own = waiting.filter(({ model }) => model.identity === ref.identity);
+      // Two names of one model share their jobs.
+      const isLeft = ({ key }: Job): boolean => !this.done.has(key) && !this.failed.has(key);
+      const own = waiting.filter((job) => job.model.identity === ref.identity && isLeft(job));
       if (own.length > 0) await this.runModel(ref, own);
     }
   }
@@ -114,7 +123,7 @@ class Runner {
       for (const job of bundle) {
         const lacking = job.needs.find((key) => this.failed.has(key));
         if (lacking === undefined) ready.push(job);
-        else await this.fail(job, new CancelledError(`it needs ${this.labelOf(lacking)}, which failed`));
+        else await this.fail(job, new NeedFailed(`it needs ${this.labelOf(lacking)}, which failed`));
       }
       if (ready.length > 0) await this.runBundle(ready, model);
     }
