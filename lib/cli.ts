@@ -18,6 +18,7 @@ import { merge } from "./commands/merge.js";
 import { precision } from "./commands/precision.js";
 import { pull } from "./commands/pull.js";
 import { score } from "./commands/score.js";
+import { study } from "./commands/study.js";
 import { tokenize } from "./commands/tokenize.js";
 import { train } from "./commands/train.js";
 import { CancelledError, UsageError, ValoraError } from "./errors.js";
@@ -37,6 +38,7 @@ const COMMANDS: readonly AnyCommand[] = [
   grade,
   evaluate,
   merge,
+  study,
   bench,
 ];
 

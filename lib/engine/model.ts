@@ -130,7 +130,7 @@ export class Model implements AsyncDisposable {
 
   /** SHA-256 of the weight file, or over the names and hashes of several. */
   hash(): Promise<string> {
-    this.fingerprint ??= hashFiles([...new Set(this.files.tensors.map((tensor) => tensor.file))]);
+    this.fingerprint ??= hashWeights(this.files);
     return this.fingerprint;
   }
 
@@ -146,7 +146,9 @@ export class Model implements AsyncDisposable {
   }
 }
 
-async function hashFiles(files: string[]): Promise<string> {
+/** SHA-256 of the weight file, or over the names and hashes of several. */
+export async function hashWeights({ tensors }: Pick<ModelFiles, "tensors">): Promise<string> {
+  const files = [...new Set(tensors.map((tensor) => tensor.file))];
   if (files.length === 1) return sha256File(files[0]!);
   const hash = createHash("sha256");
   for (const file of files.sort()) hash.update(`${basename(file)} ${await sha256File(file)}\n`);

@@ -18,9 +18,26 @@ const OUTPUT = "output ";
 export async function isFolderUpToDate(path: string, planned: Manifest): Promise<boolean> {
   const saved = await readManifest(join(path, MANIFEST)).catch(() => null);
   if (saved === null || essence({ ...saved, sha256: inputsOf(saved) }) !== essence(planned)) return false;
+  return holdsItsFiles(path, saved);
+}
+
+/** The manifest of a folder in which every file is what was written; null where one is not, or there is no manifest. */
+export async function readWholeFolder(path: string): Promise<Manifest | null> {
+  const saved = await readManifest(join(path, MANIFEST)).catch(() => null);
+  return saved !== null && (await holdsItsFiles(path, saved)) ? saved : null;
+}
+
+async function holdsItsFiles(path: string, saved: Manifest): Promise<boolean> {
   for (const [name, hash] of outputsOf(saved))
     if ((await sha256File(join(path, name)).catch(() => "")) !== hash) return false;
   return true;
+}
+
+/** Writes the manifest of a folder that was filled bit by bit: with the hash of each of `files`, paths within it. */
+export async function finishFolder(path: string, manifest: Manifest, files: readonly string[]): Promise<void> {
+  const sha256 = { ...manifest.sha256 };
+  for (const name of [...files].sort()) sha256[OUTPUT + name] = await sha256File(join(path, name));
+  await writeManifest(join(path, MANIFEST), { ...manifest, sha256 });
 }
 
 /**
@@ -56,9 +73,7 @@ export async function writeFolder(
   try {
     await guard(path, () => mkdir(draft, { recursive: true }));
     await make(draft);
-    const sha256 = { ...manifest.sha256 };
-    for (const name of (await list(draft)).sort()) sha256[OUTPUT + name] = await sha256File(join(draft, name));
-    await writeManifest(join(draft, MANIFEST), { ...manifest, sha256 });
+    await finishFolder(draft, manifest, await list(draft));
     await checkFolder(path, manifest.command);
     await guard(path, () => replace(place, draft));
   } finally {

@@ -1,5 +1,5 @@
 /** YAML of people, checked against a schema; what is wrong is said with file and line. */
-import { isNode, LineCounter, parseDocument } from "yaml";
+import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from "yaml";
 import type { z } from "zod";
 import { DataFormatError } from "../errors.js";
 import { describeIssue } from "./describe-issue.js";
@@ -24,11 +24,22 @@ export function parseYaml<T>(text: string, path: string, schema: z.ZodType<T>): 
   }
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const path_ = parsed.error.issues[0]?.path ?? [];
+  const issue = parsed.error.issues[0];
+  // A field that is not known is itself what is at fault, not what it stands in.
+  const path_ = [...(issue?.path ?? []), ...(issue?.code === "unrecognized_keys" ? issue.keys.slice(0, 1) : [])];
   // A field that is missing has no line; what it is missing from has.
   for (let length = path_.length; length > 0; length -= 1) {
-    const node = document.getIn(path_.slice(0, length), true);
-    if (isNode(node) && node.range) throw new DataFormatError(`${at(node.range[0])}: ${describeIssue(parsed.error)}`);
+    const place = placeOf(document, path_.slice(0, length));
+    if (place !== null) throw new DataFormatError(`${at(place)}: ${describeIssue(parsed.error)}`);
   }
   throw new DataFormatError(`${at(document.contents?.range?.[0] ?? 0)}: ${describeIssue(parsed.error)}`);
+}
+
+/** Where a field's name, or an item of a list, begins; null where it is not in the text. */
+function placeOf(document: Document.Parsed, path: readonly PropertyKey[]): number | null {
+  const parent = document.getIn(path.slice(0, -1), true);
+  const name = path.at(-1);
+  const key = isMap(parent) ? parent.items.find((pair) => isScalar(pair.key) && pair.key.value === name)?.key : null;
+  const node = key ?? document.getIn(path, true);
+  return isNode(node) && node.range ? node.range[0] : null;
 }

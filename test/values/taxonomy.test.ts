@@ -106,7 +106,7 @@ describe("a user's file of values", () => {
     const cases: [text: string, line: number, part: string][] = [
       ["values:\n  - name: a\n    definition: x\n  - name: b b\n    definition: x\n", 4, "name"],
       ["values:\n  - name: a\n    definition: x\n  - name: a\n    definition: y\n", 4, "twice"],
-      ["values:\n  - name: a\n    definition: x\n    categorie: Social\n", 2, "categorie"],
+      ["values:\n  - name: a\n    definition: x\n    categorie: Social\n", 4, "categorie"],
       ["values:\n  - name: a\n    definition: x\n    category: Sozial\n", 4, "category"],
       ["values:\n  - definition: x\n", 2, "name"],
       ["values:\n  - name: a\n    definition: x\n    lexicon:\n      strong: [7]\n", 5, "strong"],
