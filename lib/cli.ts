@@ -15,6 +15,7 @@ import { label } from "./commands/label.js";
 import { merge } from "./commands/merge.js";
 import { precision } from "./commands/precision.js";
 import { pull } from "./commands/pull.js";
+import { report as reportCommand } from "./commands/report.js";
 import { score } from "./commands/score.js";
 import { tokenize } from "./commands/tokenize.js";
 import { train } from "./commands/train.js";
@@ -32,6 +33,7 @@ const COMMANDS: readonly AnyCommand[] = [
   train,
   score,
   generate,
+  reportCommand,
   merge,
   bench,
 ];
