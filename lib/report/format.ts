@@ -30,7 +30,7 @@ export function formatDelta(value: number | null, unit: Unit): string {
 /** A level: "62.5 %", "−14.2". */
 export function formatLevel(value: number | null, unit: Unit): string {
   if (value === null || !Number.isFinite(value)) return "–";
-  if (unit === "share") return `${(100 * value).toFixed(1)} %`;
+  if (unit === "share") return `${(100 * value).toFixed(1)}\u00a0%`;
   const text = Math.abs(value).toFixed(decimals(Math.abs(value), unit));
   return `${value < 0 && Number(text) !== 0 ? "−" : ""}${text}`;
 }

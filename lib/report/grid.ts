@@ -27,8 +27,6 @@ export interface Grid {
   columns: readonly string[];
   /** Row by row; a text says why there is no number. */
   cells: readonly (readonly (GridCell | string)[])[];
-  /** The colour scale ends at the largest value of the whole grid, or of each row where rows have units of their own. */
-  scale: "grid" | "row";
   /** False where cells are counts and no estimates, so that no verdict is explained. */
   marks?: boolean;
 }
@@ -37,27 +35,34 @@ export interface Grid {
 const DENSE_FROM = 8;
 
 export function renderGrid(grid: Grid): Html {
-  const sizes = grid.cells.map((row) => Math.max(0, ...row.map((cell) => (typeof cell === "string" ? 0 : Math.abs(cell.value)))));
-  const whole = niceLimit(Math.max(0, ...sizes));
+  const limits = limitsOf(grid);
   const dense = grid.columns.length >= DENSE_FROM;
-  const unit = grid.cells.flat().find((cell) => typeof cell !== "string");
-  return html`<div class="scroll" tabindex="0" role="group" aria-label="${grid.caption}"><table class="heat${dense ? " dense" : ""}">
-<caption>${grid.caption}</caption>
+  return html`<div class="grid">
+<div class="scroll" tabindex="0" role="group" aria-label="${grid.caption}"><table class="heat${dense ? " dense" : ""}">
+<caption><span>${grid.caption}</span></caption>
 <thead><tr><td class="corner">${grid.corner}</td>${grid.columns.map((column) => html`<th scope="col"><span>${column}</span></th>`)}</tr></thead>
 <tbody>
-${grid.rows.map((row, at) => {
-  const limit = grid.scale === "grid" ? whole : niceLimit(sizes[at]!);
-  return html`<tr><th scope="row">${row}</th>${grid.cells[at]!.map((cell) => renderCell(cell, limit))}</tr>
-`;
-})}</tbody>
+${grid.rows.map(
+  (row, at) => html`<tr><th scope="row">${row}</th>${grid.cells[at]!.map((cell) => renderCell(cell, limits))}</tr>
+`,
+)}</tbody>
 </table></div>
-${grid.scale === "grid" && unit !== undefined && typeof unit !== "string" ? renderLegend(whole, unit.unit) : null}
-${grid.marks === false ? null : renderMarks(grid.scale === "row" ? "Colour is relative to the largest change of each row." : null)}`;
+${[...limits].map(([unit, limit]) => renderLegend(limit, unit))}
+${grid.marks === false ? null : MARKS}
+</div>`;
 }
 
-function renderCell(cell: GridCell | string, limit: number): Html {
+/** Where the colours of each unit end: units do not compare, and rows of one unit do. */
+function limitsOf({ cells }: Grid): Map<Unit, number> {
+  const largest = new Map<Unit, number>();
+  for (const cell of cells.flat())
+    if (typeof cell !== "string") largest.set(cell.unit, Math.max(largest.get(cell.unit) ?? 0, Math.abs(cell.value)));
+  return new Map([...largest].map(([unit, value]) => [unit, niceLimit(value)]));
+}
+
+function renderCell(cell: GridCell | string, limits: ReadonlyMap<Unit, number>): Html {
   if (typeof cell === "string") return html`<td class="blank"><span class="vh">no number: ${cell}</span></td>`;
-  const step = stepOf(cell.value, limit) + STEPS_A_SIDE;
+  const step = stepOf(cell.value, limits.get(cell.unit)!) + STEPS_A_SIDE;
   const mark = cell.verdict === "undecided" ? "?" : cell.verdict === "equivalent" ? "≈" : "";
   const kinds = [`s${step}`, cell.own ? "own" : "", cell.verdict === "different" ? "clear" : ""].filter((kind) => kind !== "");
   const open = cell.detail === null ? null : html` data-cell="${cell.detail}"`;
@@ -71,12 +76,10 @@ function renderLegend(limit: number, unit: Unit): Html {
     const middle = step === 0 ? 0 : Math.abs(step) === STEPS_A_SIDE ? limit : (low + high) / 2;
     return html`<li class="s${index}">${step === 0 ? `±${formatDelta(high, unit).slice(1)}` : formatDelta(Math.sign(step) * middle, unit)}</li>`;
   });
-  return html`<div class="legend"><ol class="steps" aria-label="Colour scale, ${unitName(unit)}">${steps}</ol><span>${unitName(unit)}; colour follows the square root of the size</span></div>`;
+  return html`<div class="legend"><ol class="steps" aria-label="Colour scale, ${unitName(unit)}">${steps}</ol><span>${unit === "" ? "in units of the measure" : unitName(unit)}; colour follows the square root of the size</span></div>`;
 }
 
-function renderMarks(first: string | null): Html {
-  return html`<p class="marks">${first === null ? null : `${first} `}<span class="swatch own"></span> the induced value itself · <strong>bold</strong> different from the untrained model · <sup>?</sup> undecided · <sup>≈</sup> equivalent within the stated margin · <span class="swatch blank"></span> not supported by the data</p>`;
-}
+const MARKS = html`<p class="marks"><span><span class="swatch own"></span> the induced value itself</span> <span><strong>bold</strong> different from the untrained model</span> <span><b>?</b> undecided</span> <span><b>≈</b> equivalent within the stated margin</span> <span><span class="swatch blank"></span> not supported by the data</span></p>`;
 
 /** 1, 2, 3, 4, 5, 6, 8 or 10 times a power of ten, at least `value`. */
 function niceLimit(value: number): number {

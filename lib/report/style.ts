@@ -56,6 +56,7 @@ button:hover{border-color:var(--accent)}
 .scroll{overflow-x:auto;margin:.75rem 0;position:relative}
 table{border-collapse:separate;border-spacing:0}
 caption{caption-side:top;text-align:left;font-size:.88rem;color:var(--muted);padding-bottom:.5rem}
+caption span{display:inline-block;position:sticky;left:0;max-width:min(46rem,calc(100vw - 2.5rem))}
 .heat{border-spacing:3px;font-size:.95rem}
 .heat th{font-weight:500;text-align:left;padding:.15rem .6rem .15rem 0;line-height:1.25}
 .heat tbody th{position:sticky;left:0;background:var(--surface);z-index:1;max-width:13rem;min-width:5.5rem;overflow-wrap:anywhere}
@@ -65,7 +66,7 @@ caption{caption-side:top;text-align:left;font-size:.88rem;color:var(--muted);pad
 .heat b{display:block;font-weight:400;font-size:1.05rem;white-space:nowrap}
 .heat .clear b{font-weight:700}
 .heat i{display:block;font-style:normal;font-size:.76rem;white-space:nowrap}
-.heat sup,.marks sup{font-size:.75em;line-height:0;margin-left:.1em}
+.heat sup{font-size:.75em;line-height:0;margin-left:.1em}
 .heat td[data-cell]{cursor:pointer}
 .heat td.own,.swatch.own{box-shadow:inset 0 0 0 2px var(--text)}
 .heat td:focus-visible{outline:3px solid var(--accent);outline-offset:1px;z-index:2}
@@ -79,10 +80,10 @@ caption{caption-side:top;text-align:left;font-size:.88rem;color:var(--muted);pad
 .legend{display:flex;flex-wrap:wrap;align-items:center;gap:.4rem 1rem;font-size:.8rem;color:var(--muted);margin:.4rem 0}
 .steps{display:flex;list-style:none;margin:0;padding:0;gap:2px;flex-wrap:wrap}
 .steps li{min-width:3.1rem;text-align:center;padding:.1rem .25rem;border-radius:.2rem;font-size:.78rem}
-.marks{font-size:.82rem;color:var(--muted);max-width:60rem;margin:.3rem 0 1rem}
+.marks{font-size:.82rem;color:var(--muted);max-width:60rem;margin:.5rem 0 .6rem;display:flex;flex-wrap:wrap;gap:.15rem 1.3rem}
 .swatch{display:inline-block;width:1em;height:1em;border-radius:.15em;vertical-align:-.15em;margin-right:.1em}
 .swatch.own{box-shadow:inset 0 0 0 2px var(--text)}
-.readout{font-size:.88rem;min-height:1.6em;margin:.2rem 0;max-width:none}
+.readout{font-size:.85rem;min-height:1.5em;margin:-.3rem 0 .5rem;max-width:none;color:var(--muted)}
 figure{margin:1rem 0 .5rem}
 figcaption{font-size:.88rem;color:var(--muted);max-width:46rem}
 .chart{width:100%}
@@ -92,6 +93,7 @@ summary{cursor:pointer;color:var(--accent);font-size:.9rem;padding:.2rem 0}
 .plain th,.plain td{text-align:left;padding:.32rem 1.1rem .32rem 0;border-bottom:1px solid var(--line);font-weight:400;white-space:nowrap}
 .plain thead th{color:var(--muted);vertical-align:bottom}
 .plain .n{text-align:right}
+.conclude p{margin:.35rem 0}
 .conclude{background:var(--panel);border-radius:.5rem;padding:.6rem 1.1rem;margin:1.25rem 0 0;font-size:.93rem;max-width:60rem;display:grid;grid-template-columns:repeat(auto-fit,minmax(17rem,1fr));gap:0 2rem}
 dl.facts{display:grid;grid-template-columns:minmax(8rem,max-content) 1fr;gap:.35rem 1.5rem;margin:.5rem 0 1rem;font-size:.92rem}
 .facts dt{color:var(--muted)}
@@ -121,6 +123,7 @@ nav a{border-left:0;padding:.2rem 0;text-decoration:underline}
 .tiles{gap:.6rem 1.5rem}
 .heat tbody th{max-width:6.5rem;font-size:.85rem;padding-right:.35rem}
 .heat tbody td{min-width:6.3rem}
+.corner{white-space:normal}
 .dense tbody td{min-width:2.9rem}
 dl.facts{grid-template-columns:1fr;gap:0}
 .facts dd{margin-bottom:.6rem}

@@ -41,7 +41,7 @@ export function htmlTable(
     (_, at) => at >= heads && rows.some((row) => typeof row[at] === "string" && /^[+−\d<]/.test(row[at] as string)),
   );
   return html`<div class="scroll" tabindex="0" role="group" aria-label="${caption}"><table class="plain">
-<caption>${caption}</caption>
+<caption><span>${caption}</span></caption>
 <thead><tr>${columns.map((column, at) => html`<th scope="col"${numeric[at] === true ? html` class="n"` : null}>${column}</th>`)}</tr></thead>
 <tbody>
 ${rows.map(

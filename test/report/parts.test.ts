@@ -52,7 +52,7 @@ describe("numbers", () => {
       ["+1.3", "−0.44", "0.00", "−123", "0.00"],
     );
     assert.equal(formatDelta(-0.123, "share"), "−12.3");
-    assert.equal(formatLevel(0.625, "share"), "62.5 %");
+    assert.equal(formatLevel(0.625, "share"), "62.5\u00a0%");
     assert.equal(formatInterval(-0.5, 2, "nats"), "−0.50 … +2.0");
     assert.equal(formatInterval(null, 2, "nats"), "no interval");
     assert.equal(formatDelta(null, "nats"), "–");
@@ -78,7 +78,6 @@ describe("a grid", () => {
           "the target did not move",
         ],
       ],
-      scale: "grid",
     });
     assert.ok(markup.includes('clear" data-cell="7"><b>+2.0</b><i>+1.0 … +3.0</i>'), markup);
     assert.ok(markup.includes("<b>+1.5<sup>?</sup></b>") && markup.includes("<b>+0.10<sup>≈</sup></b>"));
@@ -86,17 +85,20 @@ describe("a grid", () => {
     assert.ok(!/<script|<img/.test(markup));
   });
 
-  it("scales colours by row where rows have units of their own", () => {
-    const step = (markup: string): string[] => [...markup.matchAll(/<td class="s(\d+)/g)].map(([, at]) => at!);
-    const grid = {
-      caption: "",
-      corner: "",
-      rows: ["r", "s"],
-      columns: ["a"],
-      cells: [[{ ...cell, value: 100, verdict: "different" as const }], [{ ...cell, value: 1, verdict: "different" as const }]],
+  it("scales colours within a unit, so that rows of one unit compare", () => {
+    const steps = (units: readonly ["nats" | "share", "nats" | "share"]): string[] => {
+      const row = (value: number, unit: "nats" | "share") => [{ ...cell, unit, value, verdict: "different" as const }];
+      const { markup } = renderGrid({
+        caption: "",
+        corner: "",
+        rows: ["r", "s"],
+        columns: ["a"],
+        cells: [row(100, units[0]), row(1, units[1])],
+      });
+      return [...markup.matchAll(/<td class="s(\d+)/g)].map(([, at]) => at!);
     };
-    assert.deepEqual(step(renderGrid({ ...grid, scale: "row" }).markup), ["10", "10"]);
-    assert.deepEqual(step(renderGrid({ ...grid, scale: "grid" }).markup), ["10", "6"]);
+    assert.deepEqual(steps(["nats", "nats"]), ["10", "6"]);
+    assert.deepEqual(steps(["nats", "share"]), ["10", "10"]);
   });
 });
 

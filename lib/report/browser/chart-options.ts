@@ -15,6 +15,8 @@ export interface ChartTheme {
 
 /** After the last colour the first comes again with another symbol, so that symbols alone tell series apart too. */
 const SYMBOLS = ["circle", "rect", "triangle", "diamond"] as const;
+/** As the page's style has it: texts are measured before they are drawn, so it has to be named. */
+const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
 const NARROW = 560;
 const ROW = 15;
 
@@ -33,7 +35,7 @@ function shared(theme: ChartTheme): EChartsCoreOption {
   return {
     animation: false,
     color: [...theme.series],
-    textStyle: { fontFamily: "inherit", fontSize: 12, color: theme.text },
+    textStyle: { fontFamily: FONT, fontSize: 12, color: theme.text },
     tooltip: {
       trigger: "item",
       backgroundColor: theme.surface,
@@ -57,7 +59,7 @@ const axis = (theme: ChartTheme, name: string) => ({
 });
 
 const levelFormat = (unit: Unit) => (value: number) =>
-  unit === "share" ? `${Number((100 * value).toPrecision(3))}` : `${Number(value.toPrecision(4))}`.replace("-", "−");
+  `${Number((unit === "share" ? 100 * value : value).toPrecision(4))}`.replace("-", "−");
 
 /** A row per value; in it a symbol and an interval for each series, one beneath the other. */
 function intervals(spec: Of<"intervals">, theme: ChartTheme, width: number): Drawing {
@@ -73,6 +75,7 @@ function intervals(spec: Of<"intervals">, theme: ChartTheme, width: number): Dra
             left: 0,
             itemWidth: 12,
             itemHeight: 10,
+            itemGap: 18,
             textStyle: { color: theme.text },
             data: spec.series.map(({ name }, at) => ({ name, icon: SYMBOLS[at % SYMBOLS.length]! })),
           },

@@ -5,7 +5,7 @@ export function startDownloads(): void {
   for (const table of all<HTMLTableElement>("main table")) {
     const button = element("button", { type: "button" }, "Save as CSV");
     button.addEventListener("click", () => save(table));
-    const place = table.closest(".scroll");
+    const place = table.closest(".grid") ?? table.closest(".scroll");
     place?.after(element("div", { class: "tools" }, button));
   }
 }

@@ -2,7 +2,7 @@
 import type { Effect, Results } from "../collect.js";
 import { formatDelta, formatInterval, formatLevel, unitName } from "../format.js";
 import { type GridCell, renderGrid } from "../grid.js";
-import { unique } from "../group.js";
+import { groupBy, unique } from "../group.js";
 import { type Html, html } from "../html.js";
 import { type Place, titleOf } from "../measures.js";
 import type { ChartSpec, Point } from "../page-data.js";
@@ -78,7 +78,7 @@ function behaviourSection(words: Words, context: SectionContext): Section | null
       return [{ labels: { Model: model, Arm: arm }, body: gridOf(words.title, chosen, context) }];
     }),
   );
-  const measures = unique(effects.map(measureKey));
+  const measures = measuresOf(effects);
   const figures = results.models.flatMap((model) =>
     measures.flatMap((measure) => {
       const chosen = effects.filter((effect) => effect.model === model && measureKey(effect) === measure);
@@ -105,6 +105,12 @@ ${conclude(words.may, words.mayNot)}`,
 
 const measureKey = ({ suite, task, metric, grader }: Effect): string => JSON.stringify([suite, task, metric, grader]);
 
+/** Graders of one task stand together. */
+function measuresOf(effects: readonly Effect[]): string[] {
+  const byTask = groupBy(effects, ({ suite, task, metric }) => JSON.stringify([suite, task, metric]));
+  return unique([...byTask.values()].flat().map(measureKey));
+}
+
 /** "advbench: refusals (refusal-match)". */
 export function measureName({ task, metric, grader }: Effect): string {
   return `${task}: ${titleOf(metric)}${grader === null ? "" : ` (${grader})`}`;
@@ -113,7 +119,7 @@ export function measureName({ task, metric, grader }: Effect): string {
 /** Measures as rows, induced values as columns, the untrained model's level in the row's name. */
 function gridOf(title: string, effects: readonly Effect[], context: SectionContext): Html {
   const values = unique(effects.map(({ value }) => value));
-  const measures = unique(effects.map(measureKey));
+  const measures = measuresOf(effects);
   const rows = measures.map((measure) => effects.filter((effect) => measureKey(effect) === measure));
   return renderGrid({
     caption: `${title}: change against the untrained model, whose level is in brackets; shares in points`,
@@ -126,7 +132,6 @@ function gridOf(title: string, effects: readonly Effect[], context: SectionConte
         return effect === undefined ? "not measured" : gridCell(effect, context);
       }),
     ),
-    scale: "row",
   });
 }
 

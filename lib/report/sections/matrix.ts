@@ -73,7 +73,6 @@ function matrixOf(effects: readonly Effect[], context: SectionContext, perUnit: 
     rows,
     columns,
     cells,
-    scale: "grid",
   });
 }
 

@@ -25,7 +25,7 @@ export function overlapSection({ inputs: { overlap, counts } }: SectionContext):
     title: "Label overlap",
     body: html`<p>Share of a value’s training pairs in which another value is on the same side alone, less the share in which it is
 on the other side alone: what training on those pairs teaches besides.</p>
-${renderGrid({ caption: "Label overlap of the training pairs, in points", corner: "trained on ↓  other value →", rows: values, columns: others, cells, scale: "grid", marks: false })}
+${renderGrid({ caption: "Label overlap of the training pairs, in points", corner: "trained on ↓  other value →", rows: values, columns: others, cells, marks: false })}
 ${
   counts.length === 0
     ? null

@@ -24,7 +24,7 @@ export interface SectionContext {
 
 /** A sentence under a figure: what it shows, and what it does not. */
 export function conclude(may: string, mayNot: string): Html {
-  return html`<div class="conclude"><p><strong>May be concluded.</strong> ${may}</p><p><strong>May not.</strong> ${mayNot}</p></div>`;
+  return html`<div class="conclude"><p><strong>May be concluded.</strong> ${may}</p><p><strong>May not be concluded.</strong> ${mayNot}</p></div>`;
 }
 
 /** Views of one figure, told apart by labels; the script shows one at a time and offers the labels as choices. */
