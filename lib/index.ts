@@ -53,13 +53,47 @@ export {
   wilson,
 } from "./metrics/classification.js";
 export {
+  type CrossedArray,
+  type CrossedEstimate,
+  combine,
+  crossedDifference,
+  crossedMean,
+  crossedVariance,
+  type Inference,
+  infer,
+} from "./metrics/crossed.js";
+export { type CrossedBootstrapOptions, type CrossedWeights, crossedBootstrap } from "./metrics/crossed-bootstrap.js";
+export {
   type Crosstalk,
   type CrosstalkCell,
   type CrosstalkOptions,
   crosstalkMatrix,
   type PairMargin,
 } from "./metrics/crosstalk.js";
+export {
+  type CorrectionName,
+  type CrosstalkStudy,
+  type CrosstalkStudyOptions,
+  crosstalkOfTable,
+  crosstalkStudy,
+  type StudyCell,
+} from "./metrics/crosstalk-study.js";
+export { type Dose, type DosePoint, type DoseResponse, doseResponse } from "./metrics/dose-response.js";
+export { equivalenceP, type Verdict, verdict } from "./metrics/equivalence.js";
+export { crossedRatio, fiellerInterval, type Ratio } from "./metrics/fieller.js";
+export { compareAtKl, type MatchedShift, shiftAtKl, type Trajectory } from "./metrics/matched-kl.js";
+export { type RelabelOptions, relabelledMaxT, stepDownMaxT } from "./metrics/max-t.js";
+export { fitVariancePrior, moderate, type SampleVariance, type VariancePrior } from "./metrics/moderated.js";
+export { benjaminiYekutieli, holm } from "./metrics/multiplicity.js";
 export { makePickItem, type PickItem, pickPrecision, randomPickPrecision } from "./metrics/pick-target.js";
+export {
+  type Design,
+  powerOf,
+  smallestDetectableShift,
+  type VarianceComponents,
+  varianceComponents,
+} from "./metrics/power.js";
+export { type StudyItem, StudyTable } from "./metrics/study-items.js";
 export { ChatTemplate, loadChatTemplate, type Message } from "./models/chat-template.js";
 export { type Inspection, inspectPath } from "./models/inspect.js";
 export { type ModelFiles, readModelFiles } from "./models/model-files.js";

@@ -45,7 +45,7 @@ export function renderCrosstalkTable(matrix: readonly Effect[]): string {
   const n = Math.min(...matrix.map(({ items }) => items));
   lines.push(
     `Change of log p(matching) − log p(not matching) against the untrained model, nats per held-out pair,`,
-    `with its 95 % bootstrap interval over ${n} pairs ("?" where it holds 0), and accuracy before → after.`,
+    `with its 95 % interval over ${n} pairs ("?" where it holds 0), and accuracy before → after.`,
   );
   return `${lines.join("\n")}\n`;
 }

@@ -1,11 +1,15 @@
 /**
- * The likelihood crosstalk matrix: what inducing one value does to the preference for every value.
+ * The likelihood crosstalk matrix with one adapter a value: the study's estimator (crosstalk-study.ts) with one run a row,
+ * beside accuracies.
  *
  * For a held-out pair p of value j, margin(p) = log p(side that matches j) − log p(other side), in nats over the whole
- * answer. Cell (i, j) is the mean over the pairs of j of margin under adapter i minus margin of the untrained model, with
- * a bootstrap interval over pairs. Accuracy is the share of pairs with a margin above 0.
+ * answer. Cell (i, j) is the mean over the pairs of j of margin under adapter i minus margin of the untrained model. Its
+ * interval is over pairs: it says nothing of other runs. Accuracy is the share of pairs with a margin above 0.
  */
-import { bootstrapMean, type Interval } from "./bootstrap.js";
+import type { Interval } from "./bootstrap.js";
+import { crosstalkOfTable } from "./crosstalk-study.js";
+import type { Inference } from "./crossed.js";
+import { StudyTable } from "./study-items.js";
 
 /** One pair under one adapter. */
 export interface PairMargin {
@@ -37,68 +41,57 @@ export interface Crosstalk {
 }
 
 export interface CrosstalkOptions {
-  seed?: number;
-  resamples?: number;
+  /** Default 0.95. */
   confidence?: number;
 }
+
+const MARGIN = "margin";
+const ACCURACY = "accuracy";
 
 /**
  * Rows are the adapters other than `base`, columns the values, both in order of first appearance.
  * @throws RangeError where an adapter lacks a pair that the untrained model has, or the other way round
  */
 export function crosstalkMatrix(margins: readonly PairMargin[], options: CrosstalkOptions = {}): Crosstalk {
-  const table = new Map<string, Map<string, Map<string, number>>>();
+  const table = new StudyTable();
+  const accuracy = new Map<string, { above: number; pairs: number }>();
   for (const { adapter, value, pair, margin } of margins) {
-    const values = getOrMake(table, adapter, () => new Map<string, Map<string, number>>());
-    const pairs = getOrMake(values, value, () => new Map<string, number>());
-    if (pairs.has(pair)) throw new RangeError(`pair ${pair} appears twice under ${adapter}`);
-    pairs.set(pair, margin);
+    const line = { adapter, value: adapter, task: value, item: pair };
+    table.add({ ...line, metric: MARGIN, y: margin });
+    table.add({ ...line, metric: ACCURACY, y: margin > 0 ? 1 : 0 });
+    const key = keyOf(adapter, value);
+    const { above, pairs } = accuracy.get(key) ?? { above: 0, pairs: 0 };
+    accuracy.set(key, { above: above + (margin > 0 ? 1 : 0), pairs: pairs + 1 });
   }
-  const base = table.get("base");
-  if (base === undefined) throw new RangeError("the untrained model (base) has no margins to compare with");
-  const induced = [...table.keys()].filter((adapter) => adapter !== "base");
-  const measured = [...base.keys()];
-  const cells = induced.flatMap((adapter, row) =>
-    measured.map((value, column) => {
-      const before = base.get(value)!;
-      const after = table.get(adapter)!.get(value);
-      if (after === undefined || after.size !== before.size)
-        throw new RangeError(
-          `${adapter} has ${after?.size ?? 0} pairs of ${value}, the untrained model ${before.size}`,
-        );
-      const changes: number[] = [];
-      const corrected: number[] = [];
-      for (const [pair, margin] of before) {
-        const moved = after.get(pair);
-        if (moved === undefined) throw new RangeError(`${adapter} lacks pair ${pair} of ${value}`);
-        changes.push(moved - margin);
-        corrected.push(Number(moved > 0) - Number(margin > 0));
-      }
-      const stream = row * measured.length + column;
-      return {
-        induced: adapter,
-        measured: value,
-        delta: bootstrapMean(changes, { ...options, stream: 2 * stream }),
-        accuracyBefore: shareAboveZero(before),
-        accuracyAfter: shareAboveZero(after),
-        accuracyDelta: bootstrapMean(corrected, { ...options, stream: 2 * stream + 1 }),
-      };
-    }),
-  );
+  const [study, accuracies] = crosstalkOfTable(table, { ...options, metrics: [MARGIN, ACCURACY] });
+  const { induced, measured } = study!;
+  const share = (adapter: string, value: string): number => {
+    const { above, pairs } = accuracy.get(keyOf(adapter, value))!;
+    return above / pairs;
+  };
+  for (const adapter of induced)
+    for (const value of measured) {
+      const [after, before] = [adapter, "base"].map((name) => accuracy.get(keyOf(name, value))?.pairs ?? 0);
+      const leftOut = study!.cells.find((cell) => cell.induced === adapter && cell.measured === value)?.leftOut;
+      if (leftOut !== 0)
+        throw new RangeError(`${adapter} has ${after} pairs of ${value}, the untrained model ${before}, not the same ones`);
+    }
+  const cells = study!.cells.map(({ induced, measured, delta }, index) => ({
+    induced,
+    measured,
+    delta: intervalOf(delta),
+    accuracyBefore: share("base", measured),
+    accuracyAfter: share(induced, measured),
+    accuracyDelta: intervalOf(accuracies!.cells[index]!.delta),
+  }));
   return { induced, measured, cells };
 }
 
-function shareAboveZero(pairs: Map<string, number>): number {
-  let above = 0;
-  for (const margin of pairs.values()) above += margin > 0 ? 1 : 0;
-  return above / pairs.size;
+function keyOf(adapter: string, value: string): string {
+  return JSON.stringify([adapter, value]);
 }
 
-function getOrMake<K, V>(map: Map<K, V>, key: K, make: () => V): V {
-  let value = map.get(key);
-  if (value === undefined) {
-    value = make();
-    map.set(key, value);
-  }
-  return value;
+/** Of a single pair the interval is the pair itself. */
+function intervalOf({ estimate, low, high, items }: Inference): Interval {
+  return { mean: estimate, low: low ?? estimate, high: high ?? estimate, n: items };
 }
