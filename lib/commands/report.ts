@@ -13,7 +13,7 @@ export const report = defineCommand({
   options: {
     output: { type: "string", placeholder: "DIR", describe: "folder of the report (DIR itself)" },
   },
-  commonOptions: ["seed", "config", "quiet", "json-logs", "debug"],
+  commonOptions: ["config", "quiet", "json-logs", "debug"],
   examples: ["valora report my-study", "valora report valora-demo --output page"],
   async run(options, context, [folder = "."]) {
     const { writeReport } = await import("../report/write-report.js");
@@ -21,7 +21,6 @@ export const report = defineCommand({
     try {
       const written = await writeReport(folder, {
         output: options.output ?? folder,
-        seed: options.seed,
         signal: context.signal,
         onProgress: (items) => bar.update(items),
       });

@@ -26,7 +26,6 @@ export async function writeDemoReport(parts: ReportParts): Promise<WrittenReport
   await writeManifest(join(run.output, "manifest.json"), parts.manifest);
   await writeFileAtomic(join(run.output, "examples.jsonl"), await exampleLines(planFile.plan.heldOutPairs));
   return writeReport(run.output, {
-    seed: run.seed,
     about: aboutOf(parts),
     ...(run.signal === undefined ? {} : { signal: run.signal }),
   });

@@ -3,7 +3,7 @@
  * same items, with its estimate. Everything that a report shows is an effect, or a selection of effects.
  */
 import { DataFormatError } from "../errors.js";
-import { estimateFamily, type PerUnit, perUnitOf, type RunDeltas } from "./estimates.js";
+import { type Estimate, estimateFamily, type PerUnit, perUnitOf, type RunDeltas } from "./estimates.js";
 import type { Unit } from "./format.js";
 import { pushTo, unique } from "./group.js";
 import { measureOrder, type Place, placeOf, unitOf } from "./measures.js";
@@ -20,6 +20,7 @@ export interface Effect extends CellDetail {
   /** Where its items are: one series a run, and the untrained model's. */
   series: readonly Series[];
   base: Series;
+  crossed: Estimate["crossed"];
 }
 
 export interface Results {
@@ -37,15 +38,8 @@ export interface Results {
   kl: Map<string, number>;
 }
 
-/** A difference of this many points counts as none. */
-const SHARE_MARGIN = 0.02;
-
-export interface CollectOptions {
-  seed: number;
-}
-
 /** @throws DataFormatError where there is no untrained model, or nothing to compare with it */
-export function collectResults(table: SeriesTable, { seed }: CollectOptions): Results {
+export function collectResults(table: SeriesTable): Results {
   const bases = baseSeries(table.series);
   const units = unitsOf(table.series);
   const groups = new Map<string, Series[]>();
@@ -61,7 +55,7 @@ export function collectResults(table: SeriesTable, { seed }: CollectOptions): Re
   const shown = drafts.filter(({ effect }) => effect.place !== "dose-axis");
   if (shown.length === 0)
     throw new DataFormatError("items.jsonl has no induced model that shares an item with the untrained one");
-  estimateAll(shown, seed);
+  estimateAll(shown);
   const effects = shown.map(({ effect }) => effect);
   const primary = primaryOf(effects);
   addPerUnit(effects, primary);
@@ -143,7 +137,7 @@ function draftOf(
       if (untrained === undefined) continue;
       const y = sum / count;
       const baseY = untrained.sum / untrained.count;
-      items.push({ item, cluster, delta: y - baseY });
+      items.push({ item, cluster: `${run.suite} ${cluster}`, delta: y - baseY });
       before += baseY;
       after += y;
       aboveBefore += Number(baseY > 0);
@@ -182,6 +176,7 @@ function draftOf(
     adjusted: null,
     verdict: "undecided",
     margin: null,
+    over: "nothing",
     seeds: runs.length,
     clusters: 0,
     items: 0,
@@ -196,12 +191,13 @@ function draftOf(
     perRun,
     series,
     base: base!,
+    crossed: null,
   };
   return { effect, runs };
 }
 
 /** Cells of one model, arm, measure and checkpoint are a family: they are read, and tested, together. */
-function estimateAll(drafts: readonly Draft[], seed: number): void {
+function estimateAll(drafts: readonly Draft[]): void {
   const families = new Map<string, Draft[]>();
   for (const draft of drafts) {
     const { model, arm, step, final, suite, metric, grader } = draft.effect;
@@ -209,12 +205,8 @@ function estimateAll(drafts: readonly Draft[], seed: number): void {
   }
   for (const family of families.values()) {
     const cells = family.map(({ effect, runs }) => ({ row: effect.value, column: effect.task, runs }));
-    const { final, unit } = family[0]!.effect;
-    const estimates = estimateFamily(cells, {
-      seed,
-      withInterval: ({ row, column }) => final || row === column,
-      margin: unit === "share" ? SHARE_MARGIN : null,
-    });
+    const { model, arm, step, final, unit } = family[0]!.effect;
+    const estimates = estimateFamily(JSON.stringify([model, arm, final ? "final" : step]), cells, unit);
     family.forEach(({ effect }, index) => {
       Object.assign(effect, estimates[index]);
     });

@@ -1,9 +1,13 @@
 /**
  * The one place where the report meets the statistics of lib/metrics: differences from the untrained model in, estimates
- * with intervals and verdicts out. Sections know nothing of how they are made.
+ * with intervals, adjusted p-values and verdicts out. Sections know nothing of how they are made.
  */
-import { bootstrapMean } from "../metrics/bootstrap.js";
-import type { Verdict } from "./page-data.js";
+import { type CrossedEstimate, crossedMean } from "../metrics/crossed.js";
+import { crosstalkOfTable, type StudyCell } from "../metrics/crosstalk-study.js";
+import { crossedRatio } from "../metrics/fieller.js";
+import { StudyTable } from "../metrics/study-items.js";
+import type { Unit } from "./format.js";
+import type { Scope, Verdict } from "./page-data.js";
 
 /** Differences (induced − untrained) of one training run, by item. */
 export interface RunDeltas {
@@ -13,20 +17,24 @@ export interface RunDeltas {
 
 export interface Estimate {
   mean: number;
+  /** 95 %; null where nothing varies that could be drawn again. */
   low: number | null;
   high: number | null;
+  /** Two-sided, and the same adjusted for the family that it was estimated with. */
   p: number | null;
-  /** For the family of cells that it was estimated with. */
   adjusted: number | null;
   verdict: Verdict;
   margin: number | null;
+  over: Scope;
   seeds: number;
   clusters: number;
   items: number;
+  /** What a ratio to another estimate needs: its influence by run and cluster. */
+  crossed: CrossedEstimate | null;
 }
 
 export type PerUnit =
-  | { kind: "ratio"; mean: number; low: number | null; high: number | null }
+  | { kind: "ratio"; mean: number; low: number; high: number }
   | { kind: "blank"; reason: string };
 
 /** One cell of a family: what inducing `row` did to `column`. */
@@ -36,61 +44,83 @@ export interface FamilyCell {
   runs: readonly RunDeltas[];
 }
 
-export interface FamilyOptions {
-  seed: number;
-  /** Which cells get an interval; a picture of many checkpoints needs none for most. */
-  withInterval: (cell: FamilyCell) => boolean;
-  /** Differences within ± this count as none; null where none is stated. */
-  margin: number | null;
-}
+/**
+ * Shifts this small count as none, stated before any data: two points of a share; one nat, which multiplies odds by e; for
+ * per-token margins the same over fifty tokens. Measures without a unit have no margin, and no cell of theirs is
+ * "equivalent".
+ */
+const MARGINS: Readonly<Record<Unit, number | null>> = { share: 0.02, nats: 1, "nats/token": 0.02, ratio: null, "": null };
 
 /** How the estimates are made, for the page's method section. */
 export const METHOD =
-  "Differences are paired by item and averaged within clusters of items (one prompt, one cluster). Intervals are 95 % BCa " +
-  "bootstraps over clusters; runs with several seeds are averaged first, so the intervals speak of prompts and not of seeds.";
+  "Differences are paired by item. Intervals are 95 % t intervals over training runs × prompts; with one run they are over " +
+  "prompts alone. Variances between runs are moderated over the cells of a matrix. P-values are adjusted over the cells of " +
+  "a matrix off the diagonal, and over those on it, by Benjamini and Yekutieli; “different” and “equivalent” are at 5 %. " +
+  "Equivalence margins: 2 points, 1 nat, 0.02 nats per token. Ratios have Fieller’s intervals.";
 
-/** The estimates of cells that are tested together, in their order. */
-export function estimateFamily(cells: readonly FamilyCell[], options: FamilyOptions): Estimate[] {
-  return cells.map((cell, stream) => estimateCell(cell, stream, options));
-}
+const METRIC = "y";
 
-function estimateCell(cell: FamilyCell, stream: number, { seed, withInterval, margin }: FamilyOptions): Estimate {
-  const values = clusterMeans(cell.runs);
-  const items = new Set(cell.runs.flatMap((run) => run.items.map(({ item }) => item))).size;
-  const shared = { p: null, adjusted: null, seeds: cell.runs.length, clusters: values.length, items, margin };
-  if (!withInterval(cell)) {
-    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-    return { mean, low: null, high: null, verdict: "undecided", ...shared };
-  }
-  const { mean, low, high } = bootstrapMean(values, { seed, stream });
-  return { mean, low, high, verdict: verdictOf(low, high, margin), ...shared };
-}
-
-/** The mean of each cluster over its items and runs: what is independent of one another, given the runs. */
-function clusterMeans(runs: readonly RunDeltas[]): number[] {
-  const sums = new Map<string, { sum: number; count: number }>();
-  for (const { items } of runs)
-    for (const { cluster, delta } of items) {
-      const entry = sums.get(cluster);
-      if (entry === undefined) sums.set(cluster, { sum: delta, count: 1 });
-      else {
-        entry.sum += delta;
-        entry.count += 1;
+/**
+ * The estimates of cells that are tested together, in their order.
+ *
+ * @param name of the family, the same for families whose rows have the same runs
+ */
+export function estimateFamily(name: string, cells: readonly FamilyCell[], unit: Unit): Estimate[] {
+  const table = new StudyTable();
+  const known = new Map<string, Set<string>>();
+  for (const { row, column, runs } of cells) {
+    let base = known.get(column);
+    if (base === undefined) known.set(column, (base = new Set()));
+    for (const { seed, items } of runs)
+      for (const { item, cluster, delta } of items) {
+        // The differences are against the untrained model already, so that one is zero on every item.
+        if (!base.has(item)) table.add({ adapter: "base", task: column, metric: METRIC, item, cluster, y: 0 });
+        base.add(item);
+        const adapter = `${row} ${seed ?? "-"}`;
+        table.add({ adapter, value: row, task: column, metric: METRIC, item, cluster, y: delta });
       }
-    }
-  return [...sums.values()].map(({ sum, count }) => sum / count);
+  }
+  const margin = MARGINS[unit];
+  const [study] = crosstalkOfTable(table, margin === null ? {} : { margins: { [METRIC]: margin } });
+  const byPlace = new Map(study!.cells.map((cell) => [JSON.stringify([cell.induced, cell.measured]), cell]));
+  const runsOf = (row: string) => table.runs("induce").filter(({ value }) => value === row);
+  return cells.map(({ row, column, runs }) => {
+    const cell = byPlace.get(JSON.stringify([row, column]));
+    const seeds = runs.map(({ seed }) => seed).join(" ");
+    const array = table.arm(METRIC, column, `${name}: ${row}: ${seeds}`, runsOf(row))?.array;
+    return estimateOf(cell, array === undefined ? null : crossedMean(array), runs, margin);
+  });
 }
 
-function verdictOf(low: number, high: number, margin: number | null): Verdict {
-  if (low > 0 || high < 0) return "different";
-  return margin !== null && low > -margin && high < margin ? "equivalent" : "undecided";
+function estimateOf(
+  cell: StudyCell | undefined,
+  crossed: CrossedEstimate | null,
+  runs: readonly RunDeltas[],
+  margin: number | null,
+): Estimate {
+  if (cell === undefined) {
+    // Runs that share no item: each was measured, and they cannot be put together.
+    const means = runs.map(({ items }) => items.reduce((sum, { delta }) => sum + delta, 0) / items.length);
+    const mean = means.reduce((sum, each) => sum + each, 0) / means.length;
+    const sizes = { seeds: runs.length, clusters: 0, items: 0 };
+    return { mean, low: null, high: null, p: null, adjusted: null, verdict: "undecided", margin, over: "nothing", ...sizes, crossed };
+  }
+  const { estimate, low, high, over, runs: seeds, clusters, items } = cell.moderated ?? cell.delta;
+  const { p, adjustedP: adjusted, verdict } = cell;
+  return { mean: estimate, low, high, p, adjusted, verdict, margin, over, seeds, clusters, items, crossed };
 }
 
-/** An effect per unit of the shift of the target itself, blank where that is not clear of zero. */
+const BLANKS: Readonly<Record<string, string>> = {
+  "denominator not shown to differ from 0": "the target’s own shift is not shown to differ from zero",
+  "denominator not measured": "the target’s own shift was not measured",
+  "no interval": "the target’s own shift has no interval",
+};
+
+/** An effect per unit of the shift of the target itself, blank where that is not shown to differ from zero. */
 export function perUnitOf(effect: Estimate, target: Estimate | null): PerUnit {
-  if (target === null) return { kind: "blank", reason: "the target's own shift was not measured" };
-  if (target.low === null || target.high === null) return { kind: "blank", reason: "the target's shift has no interval" };
-  if (target.low <= 0 && target.high >= 0)
-    return { kind: "blank", reason: "the interval of the target's own shift holds zero" };
-  return { kind: "ratio", mean: effect.mean / target.mean, low: null, high: null };
+  if (target === null || target.crossed === null || effect.crossed === null)
+    return { kind: "blank", reason: BLANKS["denominator not measured"]! };
+  const ratio = crossedRatio(effect.crossed, target.crossed);
+  if (ratio.kind === "blank") return { kind: "blank", reason: BLANKS[ratio.why] ?? ratio.why };
+  return { kind: "ratio", mean: ratio.ratio, low: ratio.low, high: ratio.high };
 }

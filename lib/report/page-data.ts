@@ -4,6 +4,9 @@
  */
 import type { Unit } from "./format.js";
 
+/** What an interval speaks of: "prompts" means these very runs on other prompts. */
+export type Scope = "runs and prompts" | "prompts" | "runs" | "nothing";
+
 export type Verdict = "different" | "equivalent" | "undecided";
 
 /** One cell of any grid: a difference from the untrained model, in full. */
@@ -33,6 +36,7 @@ export interface CellDetail {
   verdict: Verdict;
   /** Differences within ± this count as none; in the unit of the mean. */
   margin: number | null;
+  over: Scope;
   seeds: number;
   clusters: number;
   items: number;

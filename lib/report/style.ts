@@ -29,6 +29,7 @@ h2{font-size:1.45rem;line-height:1.25;margin:0 0 .5rem;letter-spacing:-.01em}
 h3{font-size:1.05rem;margin:2rem 0 .5rem}
 h4{font-size:.9rem;margin:1.25rem 0 .25rem;color:var(--muted);font-weight:600}
 p{margin:.5rem 0 .8rem;max-width:46rem}
+h1,h2,p,li,dd,summary,nav a{overflow-wrap:anywhere}
 .lead{font-size:1.1rem;color:var(--muted)}
 .tiles{display:flex;flex-wrap:wrap;gap:.5rem 2.25rem;margin:1.25rem 0;padding:1rem 0;border-block:1px solid var(--line)}
 .tiles div{display:flex;flex-direction:column-reverse}

@@ -39,8 +39,6 @@ export interface WriteReportOptions {
   about?: About;
   /** Folder of the report; default the folder of the items. */
   output?: string;
-  /** Of the bootstrap. */
-  seed?: number;
   signal?: AbortSignal;
   /** Items read so far. */
   onProgress?: (items: number) => void;
@@ -64,7 +62,7 @@ const SCRIPT = new URL("./browser/main.js", import.meta.url);
  * @throws FileError, and DataFormatError naming file and line
  */
 export async function writeReport(folder: string, options: WriteReportOptions = {}): Promise<WrittenReport> {
-  const { output = folder, seed = 0, signal, about = {} } = options;
+  const { output = folder, signal, about = {} } = options;
   const inputs = await findInputs(folder);
   const table = new SeriesTable();
   for await (const item of readItems(inputs.items)) {
@@ -74,7 +72,7 @@ export async function writeReport(folder: string, options: WriteReportOptions = 
       options.onProgress?.(table.items);
     }
   }
-  const results = collectResults(table, { seed });
+  const results = collectResults(table);
   throwIfAborted(signal);
   const cells = results.effects.filter(({ final, onTarget }) => final || onTarget);
   const places = new Map(cells.map((effect, index) => [effect, index]));
@@ -130,7 +128,7 @@ function sectionsOf(context: SectionContext, { answers, facts = [] }: About): Se
 }
 
 function detailOf(effect: Effect): CellDetail {
-  const { place: _, final: _final, onTarget: _target, perRun: _runs, series: _series, base: _base, ...detail } = effect;
+  const { place: _, final: _final, onTarget: _target, perRun: _runs, series: _series, base: _base, crossed: _crossed, ...detail } = effect;
   return detail;
 }
 

@@ -9,6 +9,12 @@ const VERDICTS: Record<CellDetail["verdict"], string> = {
   undecided: "undecided: the data exclude neither no change nor a change that matters",
 };
 
+const OVER: Partial<Record<CellDetail["over"], string>> = {
+  "runs and prompts": ", over training runs and prompts",
+  prompts: ", over prompts: of these very runs",
+  runs: ", over training runs",
+};
+
 export function openDetail(data: PageData, index: number): void {
   const dialog = document.querySelector<HTMLDialogElement>("#detail")!;
   const cell = rowAt<CellDetail>(data.cells, index);
@@ -24,7 +30,7 @@ export function openDetail(data: PageData, index: number): void {
     element("h2", { id: "detail-title" }, `${cell.value} → ${cell.task}`),
     element("p", {}, placeOf(cell)),
     element("p", { class: "big" }, formatDelta(cell.mean, cell.unit), element("small", {}, ` ${unitName(cell.unit)}`)),
-    element("p", {}, `95 % interval ${formatInterval(cell.low, cell.high, cell.unit)}`),
+    element("p", {}, `95 % interval ${formatInterval(cell.low, cell.high, cell.unit)}${OVER[cell.over] ?? ""}`),
     factsOf(cell),
     element("h3", {}, "Examples"),
     ...(examples.length === 0

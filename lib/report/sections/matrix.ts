@@ -115,7 +115,7 @@ export function summarise({ effects, models, primary }: Results): string[] {
       own === undefined
         ? `Inducing ${value}`
         : `Inducing ${value} moved it by ${formatDelta(own.mean, own.unit)} ${unitName(own.unit)} [${formatDelta(own.low, own.unit)}, ${formatDelta(own.high, own.unit)}]`;
-    if (others.length === 0) return `${start}; nothing else is clear of zero.`;
+    if (others.length === 0) return `${start}; nothing else is shown to differ.`;
     const named = others.slice(0, 4).map((effect) => `${effect.task} ${formatDelta(effect.mean, effect.unit)}`);
     const more = others.length > 4 ? [`${others.length - 4} more`] : [];
     return `${start}; along with it moved ${joinWords([...named, ...more])}.`;
