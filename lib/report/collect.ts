@@ -44,19 +44,17 @@ export function collectResults(table: SeriesTable): Results {
   const units = unitsOf(table.series);
   const groups = new Map<string, Series[]>();
   for (const series of table.series) {
-    if (series.value === null || placeOf(series.suite, series.metric) === "hidden") continue;
+    if (series.value === null || ["hidden", "dose-axis"].includes(placeOf(series.suite, series.metric))) continue;
     const { model, value, arm, step, suite, task, metric, grader } = series;
     pushTo(groups, JSON.stringify([model, value, arm, step, suite, task, metric, grader]), series);
   }
   if (bases.size === 0) throw new DataFormatError("items.jsonl has no items of the untrained model (adapter base)");
   const lastStep = lastSteps(table.series);
   const drafts = [...groups.values()].flatMap((series) => draftOf(series, bases, units, lastStep) ?? []);
-  const doses = drafts.filter(({ effect }) => effect.place === "dose-axis");
-  const shown = drafts.filter(({ effect }) => effect.place !== "dose-axis");
-  if (shown.length === 0)
+  if (drafts.length === 0)
     throw new DataFormatError("items.jsonl has no induced model that shares an item with the untrained one");
-  estimateAll(shown);
-  const effects = shown.map(({ effect }) => effect);
+  estimateAll(drafts);
+  const effects = drafts.map(({ effect }) => effect);
   const primary = primaryOf(effects);
   addPerUnit(effects, primary);
   const arms = unique(effects.map(({ arm }) => arm));
@@ -64,16 +62,38 @@ export function collectResults(table: SeriesTable): Results {
     effects,
     models: unique(effects.map(({ model }) => model)),
     values: unique(effects.map(({ value }) => value)),
-    arms: [...arms.filter((arm) => arm === "induce"), ...arms.filter((arm) => arm !== "induce")],
+    arms: [...arms.filter((arm) => isArm(arm, "induce")), ...arms.filter((arm) => !isArm(arm, "induce"))],
     seeds: effects.reduce((most, { seeds }) => Math.max(most, seeds), 0),
     items: table.items,
     primary,
-    kl: new Map(doses.map(({ effect }) => [doseKey(effect), effect.after])),
+    kl: divergences(table.series),
   };
 }
 
-export function doseKey({ model, value, arm, step }: Pick<Effect, "model" | "value" | "arm" | "step">): string {
+/** One checkpoint of one induced value, whatever its seeds. */
+export function doseKey({ model, value, arm, step }: Pick<Series, "model" | "value" | "arm" | "step">): string {
   return JSON.stringify([model, value, arm, step]);
+}
+
+/** Whether an arm is `kind`, with whatever was varied in it. */
+export function isArm(arm: string, kind: string): boolean {
+  return arm === kind || arm.startsWith(`${kind}, `);
+}
+
+/** Divergence needs no untrained model beside it: its items are differences from that already. */
+function divergences(all: readonly Series[]): Map<string, number> {
+  const sums = new Map<string, { sum: number; count: number }>();
+  for (const series of all) {
+    if (placeOf(series.suite, series.metric) !== "dose-axis" || series.value === null) continue;
+    const key = doseKey(series);
+    const total = sums.get(key) ?? { sum: 0, count: 0 };
+    for (const { sum, count } of series.items.values()) {
+      total.sum += sum / count;
+      total.count += 1;
+    }
+    sums.set(key, total);
+  }
+  return new Map([...sums].map(([key, { sum, count }]) => [key, sum / count]));
 }
 
 interface Draft {

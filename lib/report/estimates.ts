@@ -71,12 +71,12 @@ export function estimateFamily(name: string, cells: readonly FamilyCell[], unit:
   for (const { row, column, runs } of cells) {
     let base = known.get(column);
     if (base === undefined) known.set(column, (base = new Set()));
-    for (const { seed, items } of runs)
+    for (const [run, { seed, items }] of runs.entries())
       for (const { item, cluster, delta } of items) {
         // The differences are against the untrained model already, so that one is zero on every item.
         if (!base.has(item)) table.add({ adapter: "base", task: column, metric: METRIC, item, cluster, y: 0 });
         base.add(item);
-        const adapter = `${row} ${seed ?? "-"}`;
+        const adapter = `${row} ${seed ?? `run ${run}`}`;
         table.add({ adapter, value: row, task: column, metric: METRIC, item, cluster, y: delta });
       }
   }

@@ -38,10 +38,10 @@ const METRICS: Record<string, MetricWords> = {
 };
 
 /** Sums and parts that other metrics are made of. */
-const HIDDEN = /^(logprob_|sum_|words$|bytes$|tokens$)/;
+const HIDDEN = /^(kl_|logprob_|sum_|words$|bytes$|tokens$)/;
 
 export function placeOf(suite: string, metric: string): Place {
-  if (/^kl(_|$)/.test(metric)) return "dose-axis";
+  if (metric === "kl") return "dose-axis";
   if (HIDDEN.test(metric)) return "hidden";
   if (MATRIX_SUITES.has(suite)) return "matrix";
   return PLACES[suite] ?? "text";

@@ -3,14 +3,14 @@
  * metric. Samples of one item are averaged. A series keeps two numbers and two shared texts an item, so a study of a
  * million items takes some hundred megabytes while it is read, whatever its lines hold.
  */
-import type { ReportItem } from "./read-items.js";
+import type { EvaluationItem } from "../evaluation/item.js";
 
 export interface SeriesKey {
   model: string;
   adapter: string;
   /** What was induced; null for the untrained model. */
   value: string | null;
-  /** How: "induce", "random", "system" …; null for the untrained model. */
+  /** How: "induce", "random", "system" …, with what was varied in it; null for the untrained model. */
   arm: string | null;
   seed: number | null;
   step: number | null;
@@ -30,6 +30,15 @@ export interface Series extends SeriesKey {
   items: Map<string, ItemMean>;
 }
 
+/**
+ * A study whose training is varied (beta, learning rate) puts that into the adapter's name behind value, arm and seed
+ * ("kind/induce/seed-0/beta-0.3"): each of those is an arm of its own.
+ */
+function recipeOf({ adapter, value, arm, seed }: EvaluationItem): string[] {
+  const start = `${value}/${arm}/seed-${seed}/`;
+  return adapter.startsWith(start) ? adapter.slice(start.length).split("/") : [];
+}
+
 export class SeriesTable {
   readonly series: Series[] = [];
   /** Lines read. */
@@ -39,14 +48,14 @@ export class SeriesTable {
   private readonly texts = new Map<string, string>();
   private last: { key: string; series: Series } | null = null;
 
-  add(item: ReportItem): void {
+  add(item: EvaluationItem): void {
     this.items += 1;
     const isBase = item.adapter === "base" && item.value === undefined && (item.arm ?? "base") === "base";
     const key: SeriesKey = {
       model: item.model,
       adapter: item.adapter,
       value: isBase ? null : (item.value ?? (item.adapter === "base" ? (item.arm ?? "base") : item.adapter)),
-      arm: isBase ? null : (item.arm ?? "induce"),
+      arm: isBase ? null : [item.arm ?? "induce", ...recipeOf(item)].join(", "),
       seed: item.seed ?? null,
       step: item.step ?? null,
       suite: item.suite,

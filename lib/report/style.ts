@@ -20,7 +20,7 @@ body{margin:0;background:var(--surface);color:var(--text);font:16px/1.55 system-
 .skip{position:absolute;left:-99rem}
 .skip:focus{left:1rem;top:1rem;background:var(--surface);padding:.5rem 1rem;z-index:2}
 a{color:var(--accent)}
-.top,.columns{max-width:78rem;margin:0 auto;padding:0 1.5rem}
+.top,.columns{max-width:84rem;margin:0 auto;padding:0 1.5rem}
 .top{padding-top:1.25rem}
 .bar{display:flex;justify-content:space-between;align-items:center;margin-bottom:1.5rem}
 .mark{font-weight:700;letter-spacing:.02em;color:var(--muted)}
@@ -39,7 +39,7 @@ h1,h2,p,li,dd,summary,nav a{overflow-wrap:anywhere}
 .findings ul{margin:.25rem 0;padding-left:1.2rem}
 .findings li{margin:.3rem 0}
 .note{border-left:3px solid var(--accent);padding:.1rem 0 .1rem .8rem;max-width:52rem}
-.columns{display:grid;grid-template-columns:11rem minmax(0,1fr);gap:3rem;margin-top:2.5rem}
+.columns{display:grid;grid-template-columns:10rem minmax(0,1fr);gap:2.25rem;margin-top:2.5rem}
 nav ol{list-style:none;margin:0;padding:0;position:sticky;top:1.5rem;font-size:.92rem}
 nav a{display:block;padding:.3rem 0 .3rem .8rem;border-left:2px solid var(--line);color:var(--muted);text-decoration:none}
 nav a:hover,nav a[aria-current]{color:var(--text);border-color:var(--accent)}
@@ -61,22 +61,22 @@ caption span{display:inline-block;position:sticky;left:0;max-width:min(46rem,cal
 .heat{border-spacing:3px;font-size:.95rem}
 .heat th{font-weight:500;text-align:left;padding:.15rem .6rem .15rem 0;line-height:1.25}
 .heat tbody th{position:sticky;left:0;background:var(--surface);z-index:1;max-width:13rem;min-width:5.5rem;overflow-wrap:anywhere}
-.heat thead th{vertical-align:bottom;text-align:center;padding:.15rem .25rem .3rem;max-width:9rem}
+.heat thead th{vertical-align:bottom;text-align:center;padding:.15rem .25rem .3rem;max-width:9rem;overflow-wrap:anywhere}
 .corner{font-size:.78rem;color:var(--muted);vertical-align:bottom;padding:0 .6rem .3rem 0;white-space:nowrap}
 .heat tbody td{min-width:7.4rem;height:3.6rem;padding:.25rem .3rem;text-align:center;border-radius:.3rem;position:relative;line-height:1.2}
 .heat b{display:block;font-weight:400;font-size:1.05rem;white-space:nowrap}
 .heat .clear b{font-weight:700}
 .heat i{display:block;font-style:normal;font-size:.76rem;white-space:nowrap}
-.heat sup{font-size:.75em;line-height:0;margin-left:.1em}
+.heat sup{font-size:.85em;line-height:0;margin-left:.1em}
 .heat td[data-cell]{cursor:pointer}
 .heat td.own,.swatch.own{box-shadow:inset 0 0 0 2px var(--text)}
 .heat td:focus-visible{outline:3px solid var(--accent);outline-offset:1px;z-index:2}
 .blank{background:repeating-linear-gradient(135deg,transparent 0 5px,var(--line) 5px 6px)}
-.dense{border-spacing:2px;font-size:.86rem}
+.dense{border-spacing:2px;font-size:.82rem}
 .dense thead th{height:8.5rem;padding:0 0 .3rem}
 .dense thead th span{writing-mode:vertical-rl;transform:rotate(180deg);display:inline-block;max-height:8.2rem;line-height:1.1}
-.dense tbody td{min-width:3.1rem;height:2.15rem;padding:.1rem}
-.dense b{font-size:.86rem}
+.dense tbody td{min-width:2.9rem;height:2.15rem;padding:.1rem}
+.dense b{font-size:.82rem}
 .dense i{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .legend{display:flex;flex-wrap:wrap;align-items:center;gap:.4rem 1rem;font-size:.8rem;color:var(--muted);margin:.4rem 0}
 .steps{display:flex;list-style:none;margin:0;padding:0;gap:2px;flex-wrap:wrap}
@@ -148,7 +148,7 @@ figure,.chart,.heat,.conclude,.legend,.marks,tr{break-inside:avoid}
 .dense{font-size:.8rem;table-layout:auto}
 .dense tbody td{height:1.75rem;padding:0}
 .dense b{font-size:.82rem}
-.plain th,.plain td{white-space:normal;padding-right:.6rem}
+.plain th,.plain td{white-space:normal;overflow-wrap:anywhere;padding-right:.6rem}
 section{margin-bottom:2.5rem}
 details:not([open])>summary{display:none}
 }

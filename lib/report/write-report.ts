@@ -3,14 +3,14 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { throwIfAborted } from "../errors.js";
+import { readItems } from "../evaluation/item.js";
 import { writeFileAtomic } from "../files/atomic.js";
-import { collectResults, type Effect, type Results } from "./collect.js";
+import { collectResults, type Effect, isArm, type Results } from "./collect.js";
 import { type Examples, loadExamples } from "./examples.js";
 import { count } from "./format.js";
 import { findInputs, type Inputs } from "./inputs.js";
 import { renderReport } from "./page.js";
 import { type CellDetail, toColumns } from "./page-data.js";
-import { readItems } from "./read-items.js";
 import { type Answers, answersSection } from "./sections/answers.js";
 import { behaviourSections } from "./sections/behaviour.js";
 import { controlsSection } from "./sections/controls.js";
@@ -153,7 +153,7 @@ function warningsOf(results: Results, { precision }: Inputs): string[] {
   const warnings: string[] = [];
   if (results.seeds < 2)
     warnings.push("One training run a value: intervals are over prompts, and another run may differ by more than they say.");
-  if (!results.arms.some((arm) => arm === "random" || arm === "flipped-random"))
+  if (!results.arms.some((arm) => isArm(arm, "random") || isArm(arm, "flipped-random")))
     warnings.push("No random control arm: what any training on pairs moves is part of every number.");
   if (precision.length === 0 && results.effects.some(({ suite }) => suite === "preferences" || suite === "values"))
     warnings.push("No measure of the extractor against human labels: the values are unvalidated.");

@@ -22,6 +22,8 @@ describe("the report page in a browser", { skip: NO_CHROMIUM }, () => {
       ...SMALL,
       values: [...SMALL.values, `kind ${HOSTILE}`],
       seeds: 2,
+      pairs: 12,
+      prompts: 12,
       hostile: HOSTILE,
     });
     await writeReport(folder);

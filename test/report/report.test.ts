@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { parse } from "csv-parse/sync";
 import { DataFormatError, FileError } from "#lib/errors.js";
+import type { EvaluationItem } from "#lib/evaluation/item.js";
 import { collectResults, type Results } from "#lib/report/collect.js";
 import { rowAt, scriptJson, toColumns } from "#lib/report/page-data.js";
-import type { ReportItem } from "#lib/report/read-items.js";
 import { SeriesTable } from "#lib/report/series.js";
 import { writeReport } from "#lib/report/write-report.js";
 import { withFolder } from "../temporary-folder.js";
@@ -19,11 +19,11 @@ function table(folder: string, name: string): Row[] {
   return parse(readFileSync(join(folder, "tables", `${name}.csv`)), { columns: true });
 }
 
-function item(partial: Partial<ReportItem>): ReportItem {
+function item(partial: Partial<EvaluationItem>): EvaluationItem {
   return { model: "m", adapter: "base", suite: "persona", task: "kind", metric: "log_margin", item: "1", cluster: "1", y: 0, ...partial };
 }
 
-function collect(items: readonly ReportItem[]): Results {
+function collect(items: readonly EvaluationItem[]): Results {
   const series = new SeriesTable();
   for (const each of items) series.add(each);
   return collectResults(series);
@@ -61,7 +61,7 @@ describe("a report of a simulated study", () => {
 
   it("gives every table as CSV and JSON with the same numbers, and names them in the page", async () => {
     await withFolder(async (folder) => {
-      await writeSimulatedStudy(folder, SMALL);
+      await writeSimulatedStudy(folder, { ...SMALL, pairs: 8, prompts: 8 });
       const { tables, page } = await writeReport(folder, { output: join(folder, "out") });
       const markup = readFileSync(page, "utf8");
       const known = ["crosstalk", "dose", "safety", "grader-agreement", "anthropomorphism", "sycophancy", "qa", "controls", "runs", "extractor", "label-overlap"];
@@ -139,7 +139,7 @@ describe("what a report reads", () => {
       await assert.rejects(writeReport(folder), (error) => error instanceof FileError && /no items\.jsonl/.test(error.message));
       const good = JSON.stringify(item({}));
       writeFileSync(join(folder, "items.jsonl"), `${good}\n${JSON.stringify({ ...item({}), y: "high" })}\n`);
-      await assert.rejects(writeReport(folder), (error) => error instanceof DataFormatError && /items\.jsonl, line 2: y /.test(error.message));
+      await assert.rejects(writeReport(folder), (error) => error instanceof DataFormatError && /items\.jsonl, line 2: y: /.test(error.message));
       writeFileSync(join(folder, "items.jsonl"), `${good}\n${JSON.stringify(item({ adapter: "a", y: 1 }))}\n`);
       writeFileSync(join(folder, "examples.jsonl"), '{"item": "1"}\n');
       await assert.rejects(writeReport(folder), (error) => error instanceof DataFormatError && /examples\.jsonl, line 1: .*prompt/.test(error.message));

@@ -48,8 +48,8 @@ export const LARGE: Simulation = {
   arms: ["induce"],
   seeds: 5,
   steps: [128],
-  pairs: 60,
-  prompts: 60,
+  pairs: 32,
+  prompts: 32,
 };
 
 /** Related values rise together, opposites fall; what is in neither list does not move. */

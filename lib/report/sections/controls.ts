@@ -1,5 +1,5 @@
 /** Control arms: what training on pairs does where the value is taken out of them. */
-import { type Effect, isMeasure, type Results } from "../collect.js";
+import { type Effect, isArm, isMeasure, type Results } from "../collect.js";
 import { formatDelta, formatInterval, unitName } from "../format.js";
 import { html } from "../html.js";
 import type { ChartSpec, Point } from "../page-data.js";
@@ -12,6 +12,7 @@ const ARMS: Record<string, string> = {
   random: "random pairs that match those in number, source and length",
   "flipped-random": "the same random pairs, the same share of them flipped: inverts quality, carries no value",
   system: "no training; a system prompt that asks for the value",
+  "system-neutral": "no training; a system prompt of as many words that asks for nothing",
 };
 
 interface Row {
@@ -23,7 +24,7 @@ interface Row {
 }
 
 export function controlsSection({ results }: SectionContext): Section {
-  const others = results.arms.filter((arm) => arm !== "induce");
+  const others = results.arms.filter((arm) => !isArm(arm, "induce"));
   const rows = rowsOf(results);
   if (others.length === 0 || rows.length === 0)
     return {
@@ -57,7 +58,7 @@ export function controlsSection({ results }: SectionContext): Section {
     id: "controls",
     title: "Controls",
     body: html`<p>The same measure under arms that keep everything but the value.</p>
-<dl class="facts">${results.arms.map((arm) => html`<dt>${arm}</dt><dd>${ARMS[arm] ?? "an arm of this study"}</dd>`)}</dl>
+<dl class="facts">${results.arms.map((arm) => html`<dt>${arm}</dt><dd>${ARMS[arm.split(",")[0]!] ?? "an arm of this study"}</dd>`)}</dl>
 ${renderViews("controls", views)}
 ${foldedTable(
   "Arms",

@@ -1,5 +1,5 @@
 /** Induced × measured: what inducing each value did to every value, raw and per unit of on-target shift. */
-import { type Effect, isMeasure, type Results } from "../collect.js";
+import { type Effect, isArm, isMeasure, type Results } from "../collect.js";
 import { formatDelta, joinWords, unitName } from "../format.js";
 import { type GridCell, renderGrid } from "../grid.js";
 import { unique } from "../group.js";
@@ -46,7 +46,7 @@ ${conclude(
 }
 
 function controlsPhrase({ arms }: Results): string {
-  return arms.includes("random") || arms.includes("flipped-random")
+  return arms.some((arm) => isArm(arm, "random") || isArm(arm, "flipped-random"))
     ? "The random arm shows how much of it any training on pairs of this kind would do."
     : "Without a random arm, what any training on pairs would have moved is not told apart from what the value moved.";
 }
@@ -101,9 +101,9 @@ function matrixTable(effects: readonly Effect[]): Table {
 }
 
 /** One sentence per induced value of the first model: its own shift, then what else moved most. */
-export function summarise({ effects, models, primary }: Results): string[] {
+export function summarise({ effects, models, arms, primary }: Results): string[] {
   const main = effects.filter(
-    (effect) => effect.final && effect.model === models[0] && effect.arm === "induce" && isMeasure(effect, primary),
+    (effect) => effect.final && effect.model === models[0] && effect.arm === arms[0] && isMeasure(effect, primary),
   );
   return unique(main.map(({ value }) => value)).map((value) => {
     const row = main.filter((effect) => effect.value === value);
