@@ -3,9 +3,17 @@
  * same items, with its estimate. Everything that a report shows is an effect, or a selection of effects.
  */
 import { DataFormatError } from "../errors.js";
-import { type Estimate, estimateFamily, type PerUnit, perUnitOf, type RunDeltas } from "./estimates.js";
+import {
+  type Estimate,
+  estimateBeyond,
+  estimateFamily,
+  type FamilyCell,
+  type PerUnit,
+  perUnitOf,
+  type RunDeltas,
+} from "./estimates.js";
 import type { Unit } from "./format.js";
-import { pushTo, unique } from "./group.js";
+import { groupBy, pushTo, unique } from "./group.js";
 import { measureOrder, type Place, placeOf, unitOf } from "./measures.js";
 import type { CellDetail } from "./page-data.js";
 import type { Series, SeriesTable } from "./series.js";
@@ -204,6 +212,11 @@ function draftOf(
     unitLow: null,
     unitHigh: null,
     unitBlank: null,
+    control: null,
+    beyondMean: null,
+    beyondLow: null,
+    beyondHigh: null,
+    beyondVerdict: null,
     runs: perRun.map(({ seed, mean }) => `${seed ?? ""}:${Number(mean.toPrecision(5))}`).join(" "),
     place,
     final: (step ?? 0) === lastStep.get(JSON.stringify([model, value, arm])),
@@ -218,19 +231,33 @@ function draftOf(
 
 /** Cells of one model, arm, measure and checkpoint are a family: they are read, and tested, together. */
 function estimateAll(drafts: readonly Draft[]): void {
-  const families = new Map<string, Draft[]>();
-  for (const draft of drafts) {
-    const { model, arm, step, final, suite, metric, grader } = draft.effect;
-    pushTo(families, JSON.stringify([model, arm, final ? "final" : step, suite, metric, grader]), draft);
-  }
+  const familyOf = ({ model, step, final, suite, metric, grader }: Effect, arm: string): string =>
+    JSON.stringify([model, arm, final ? "final" : step, suite, metric, grader]);
+  const families = groupBy(drafts, ({ effect }) => familyOf(effect, effect.arm));
   for (const family of families.values()) {
-    const cells = family.map(({ effect, runs }) => ({ row: effect.value, column: effect.task, runs }));
-    const { model, arm, step, final, unit } = family[0]!.effect;
-    const estimates = estimateFamily(JSON.stringify([model, arm, final ? "final" : step]), cells, unit);
+    const { model, arm, step, final, unit, place } = family[0]!.effect;
+    const estimates = estimateFamily(JSON.stringify([model, arm, final ? "final" : step]), family.map(cellOf), unit);
     family.forEach(({ effect }, index) => {
       Object.assign(effect, estimates[index]);
     });
+    if (!final || place !== "matrix" || !isArm(arm, "induce")) continue;
+    // The flipped one has the lengths and the flips of the induce arm (docs/curation.md): its first choice of a control.
+    const control = ["flipped-random", "random"]
+      .map((kind) => arm.replace("induce", kind))
+      .find((name) => families.has(familyOf(family[0]!.effect, name)));
+    if (control !== undefined) addBeyond(family, families.get(familyOf(family[0]!.effect, control))!, control);
   }
+}
+
+const cellOf = ({ effect, runs }: Draft): FamilyCell => ({ row: effect.value, column: effect.task, runs });
+
+function addBeyond(family: readonly Draft[], controls: readonly Draft[], control: string): void {
+  const beyond = estimateBeyond(family.map(cellOf), controls.map(cellOf), family[0]!.effect.unit);
+  if (beyond === null) return;
+  family.forEach(({ effect }, index) => {
+    const { mean, low, high, verdict } = beyond[index]!;
+    Object.assign(effect, { control, beyondMean: mean, beyondLow: low, beyondHigh: high, beyondVerdict: verdict });
+  });
 }
 
 function primaryOf(effects: readonly Effect[]): Results["primary"] {
@@ -258,7 +285,15 @@ export function isMeasure(
 function addPerUnit(effects: readonly Effect[], primary: Results["primary"]): void {
   const targets = new Map<string, Effect>();
   const key = (effect: Effect, measure: NonNullable<Results["primary"]>): string =>
-    JSON.stringify([effect.model, effect.value, effect.arm, effect.step, measure.suite, measure.metric, measure.grader]);
+    JSON.stringify([
+      effect.model,
+      effect.value,
+      effect.arm,
+      effect.step,
+      measure.suite,
+      measure.metric,
+      measure.grader,
+    ]);
   for (const effect of effects) if (effect.onTarget) targets.set(key(effect, effect), effect);
   for (const effect of effects) {
     const measure = effect.place === "matrix" ? effect : primary;

@@ -3,7 +3,7 @@
  * with intervals, adjusted p-values and verdicts out. Sections know nothing of how they are made.
  */
 import { type CrossedEstimate, crossedMean } from "../metrics/crossed.js";
-import { crosstalkOfTable, type StudyCell } from "../metrics/crosstalk-study.js";
+import { type CrosstalkStudyOptions, crosstalkOfTable, type StudyCell } from "../metrics/crosstalk-study.js";
 import { crossedRatio } from "../metrics/fieller.js";
 import { StudyTable } from "../metrics/study-items.js";
 import type { Unit } from "./format.js";
@@ -34,7 +34,7 @@ export interface Estimate {
 }
 
 export type PerUnit =
-  | { kind: "ratio"; mean: number; low: number; high: number }
+  | { kind: "ratio"; mean: number; low: number | null; high: number | null }
   | { kind: "blank"; reason: string };
 
 /** One cell of a family: what inducing `row` did to `column`. */
@@ -49,7 +49,13 @@ export interface FamilyCell {
  * per-token margins the same over fifty tokens. Measures without a unit have no margin, and no cell of theirs is
  * "equivalent".
  */
-const MARGINS: Readonly<Record<Unit, number | null>> = { share: 0.02, nats: 1, "nats/token": 0.02, ratio: null, "": null };
+const MARGINS: Readonly<Record<Unit, number | null>> = {
+  share: 0.02,
+  nats: 1,
+  "nats/token": 0.02,
+  ratio: null,
+  "": null,
+};
 
 /** How the estimates are made, for the page's method section. */
 export const METHOD =
@@ -67,29 +73,69 @@ const METRIC = "y";
  */
 export function estimateFamily(name: string, cells: readonly FamilyCell[], unit: Unit): Estimate[] {
   const table = new StudyTable();
+  addCells(table, cells, INDUCE, new Map());
+  const margin = MARGINS[unit];
+  const [study] = crosstalkOfTable(table, optionsOf(margin));
+  const runsOf = (row: string) => table.runs(INDUCE).filter(({ value }) => value === row);
+  return cells.map(({ row, column, runs }) => {
+    const cell = study!.cells.find(({ induced, measured }) => induced === row && measured === column);
+    const seeds = runs.map(({ seed }) => seed).join(" ");
+    const array = table.arm(METRIC, column, `${name}: ${row}: ${seeds}`, runsOf(row))?.array;
+    return estimateOf(cell, array === undefined ? null : crossedMean(array), runs, margin);
+  });
+}
+
+/**
+ * The same beyond a control arm: each cell minus the control's change in the same cell. Null where the control lacks one of
+ * them.
+ */
+export function estimateBeyond(
+  cells: readonly FamilyCell[],
+  controls: readonly FamilyCell[],
+  unit: Unit,
+): Estimate[] | null {
+  const placeOf = ({ row, column }: FamilyCell): string => JSON.stringify([row, column]);
+  const there = new Set(controls.map(placeOf));
+  if (!cells.every((cell) => there.has(placeOf(cell)))) return null;
+  const wanted = new Set(cells.map(placeOf));
+  const table = new StudyTable();
   const known = new Map<string, Set<string>>();
+  addCells(table, cells, INDUCE, known);
+  addCells(
+    table,
+    controls.filter((cell) => wanted.has(placeOf(cell))),
+    CONTROL,
+    known,
+  );
+  const margin = MARGINS[unit];
+  const [study] = crosstalkOfTable(table, { ...optionsOf(margin), control: CONTROL });
+  return cells.map(({ row, column, runs }) => {
+    const cell = study!.cells.find(({ induced, measured }) => induced === row && measured === column);
+    return estimateOf(cell, null, runs, margin);
+  });
+}
+
+const INDUCE = "induce";
+const CONTROL = "control";
+
+function optionsOf(margin: number | null): CrosstalkStudyOptions {
+  return margin === null ? {} : { margins: { [METRIC]: margin } };
+}
+
+/** @param known items of the untrained model that the table has, by column */
+function addCells(table: StudyTable, cells: readonly FamilyCell[], arm: string, known: Map<string, Set<string>>): void {
   for (const { row, column, runs } of cells) {
-    let base = known.get(column);
-    if (base === undefined) known.set(column, (base = new Set()));
+    const base = known.get(column) ?? new Set();
+    known.set(column, base);
     for (const [run, { seed, items }] of runs.entries())
       for (const { item, cluster, delta } of items) {
         // The differences are against the untrained model already, so that one is zero on every item.
         if (!base.has(item)) table.add({ adapter: "base", task: column, metric: METRIC, item, cluster, y: 0 });
         base.add(item);
         const adapter = `${row} ${seed ?? `run ${run}`}`;
-        table.add({ adapter, value: row, task: column, metric: METRIC, item, cluster, y: delta });
+        table.add({ adapter, value: row, arm, task: column, metric: METRIC, item, cluster, y: delta });
       }
   }
-  const margin = MARGINS[unit];
-  const [study] = crosstalkOfTable(table, margin === null ? {} : { margins: { [METRIC]: margin } });
-  const byPlace = new Map(study!.cells.map((cell) => [JSON.stringify([cell.induced, cell.measured]), cell]));
-  const runsOf = (row: string) => table.runs("induce").filter(({ value }) => value === row);
-  return cells.map(({ row, column, runs }) => {
-    const cell = byPlace.get(JSON.stringify([row, column]));
-    const seeds = runs.map(({ seed }) => seed).join(" ");
-    const array = table.arm(METRIC, column, `${name}: ${row}: ${seeds}`, runsOf(row))?.array;
-    return estimateOf(cell, array === undefined ? null : crossedMean(array), runs, margin);
-  });
 }
 
 function estimateOf(
@@ -103,7 +149,18 @@ function estimateOf(
     const means = runs.map(({ items }) => items.reduce((sum, { delta }) => sum + delta, 0) / items.length);
     const mean = means.reduce((sum, each) => sum + each, 0) / means.length;
     const sizes = { seeds: runs.length, clusters: 0, items: 0 };
-    return { mean, low: null, high: null, p: null, adjusted: null, verdict: "undecided", margin, over: "nothing", ...sizes, crossed };
+    return {
+      mean,
+      low: null,
+      high: null,
+      p: null,
+      adjusted: null,
+      verdict: "undecided",
+      margin,
+      over: "nothing",
+      ...sizes,
+      crossed,
+    };
   }
   const { estimate, low, high, over, runs: seeds, clusters, items } = cell.moderated ?? cell.delta;
   const { p, adjustedP: adjusted, verdict } = cell;
@@ -122,5 +179,7 @@ export function perUnitOf(effect: Estimate, target: Estimate | null): PerUnit {
     return { kind: "blank", reason: BLANKS["denominator not measured"]! };
   const ratio = crossedRatio(effect.crossed, target.crossed);
   if (ratio.kind === "blank") return { kind: "blank", reason: BLANKS[ratio.why] ?? ratio.why };
+  // One by definition, whatever the data.
+  if (effect === target) return { kind: "ratio", mean: 1, low: null, high: null };
   return { kind: "ratio", mean: ratio.ratio, low: ratio.low, high: ratio.high };
 }

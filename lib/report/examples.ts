@@ -85,7 +85,6 @@ function choose(changes: readonly (PickedItem & { delta: number })[], mean: numb
 
 export type Examples = Pick<PageData, "texts" | "answers" | "examples">;
 
-
 /**
  * Reads the texts of what was picked.
  *
@@ -135,7 +134,10 @@ class Collector {
       };
       const example: CellExample = {
         why: pick.why,
-        text: this.text(about, lines.find(({ matching }) => matching !== undefined)),
+        text: this.text(
+          about,
+          lines.find(({ matching }) => matching !== undefined),
+        ),
         before: Number(pick.before.toPrecision(5)),
         after: Number(pick.after.toPrecision(5)),
         baseAnswer: ofAdapter(effect.base.adapter, effect.base.step),

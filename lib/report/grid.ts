@@ -4,8 +4,8 @@
  */
 import { formatDelta, formatInterval, type Unit, unitName } from "./format.js";
 import { type Html, html } from "./html.js";
-import { STEPS_A_SIDE, stepOf, stepRange } from "./palette.js";
 import type { Verdict } from "./page-data.js";
+import { STEPS_A_SIDE, stepOf, stepRange } from "./palette.js";
 
 export interface GridCell {
   value: number;
@@ -64,7 +64,9 @@ function renderCell(cell: GridCell | string, limits: ReadonlyMap<Unit, number>):
   if (typeof cell === "string") return html`<td class="blank"><span class="vh">no number: ${cell}</span></td>`;
   const step = stepOf(cell.value, limits.get(cell.unit)!) + STEPS_A_SIDE;
   const mark = cell.verdict === "undecided" ? "?" : cell.verdict === "equivalent" ? "≈" : "";
-  const kinds = [`s${step}`, cell.own ? "own" : "", cell.verdict === "different" ? "clear" : ""].filter((kind) => kind !== "");
+  const kinds = [`s${step}`, cell.own ? "own" : "", cell.verdict === "different" ? "clear" : ""].filter(
+    (kind) => kind !== "",
+  );
   const open = cell.detail === null ? null : html` data-cell="${cell.detail}"`;
   return html`<td class="${kinds.join(" ")}"${open}><b>${formatDelta(cell.value, cell.unit)}${mark === "" ? null : html`<sup>${mark}</sup>`}</b>${cell.low === null ? null : html`<i>${formatInterval(cell.low, cell.high, cell.unit)}</i>`}</td>`;
 }
@@ -85,5 +87,7 @@ const MARKS = html`<p class="marks"><span><span class="swatch own"></span> the i
 function niceLimit(value: number): number {
   if (!(value > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 3, 4, 5, 6, 8, 10].map((factor) => factor * power).find((candidate) => candidate >= value * (1 - 1e-12))!;
+  return [1, 2, 3, 4, 5, 6, 8, 10]
+    .map((factor) => factor * power)
+    .find((candidate) => candidate >= value * (1 - 1e-12))!;
 }

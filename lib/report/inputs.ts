@@ -27,7 +27,11 @@ export interface SubsetCount {
   pairs: number;
 }
 
-const estimate = z.looseObject({ value: z.number().nullable(), low: z.number().nullable(), high: z.number().nullable() });
+const estimate = z.looseObject({
+  value: z.number().nullable(),
+  low: z.number().nullable(),
+  high: z.number().nullable(),
+});
 const precisionSchema = z.looseObject({
   extractor: z.string(),
   input: z.string().optional(),
@@ -37,7 +41,11 @@ const precisionSchema = z.looseObject({
       texts: z.number(),
       positives: z.number(),
       scores: z.looseObject({ precision: estimate, recall: estimate, f1: estimate }),
-      random: z.looseObject({ precision: z.number().nullable(), recall: z.number().nullable(), f1: z.number().nullable() }),
+      random: z.looseObject({
+        precision: z.number().nullable(),
+        recall: z.number().nullable(),
+        f1: z.number().nullable(),
+      }),
     }),
   ),
   unvalidated: z.array(z.string()).default([]),
@@ -69,7 +77,9 @@ export async function findInputs(folder: string): Promise<Inputs> {
   const examples = find("examples.jsonl") ?? find("examples.jsonl.gz");
   const overlap = find("overlap.csv");
   const counts = find("counts.csv");
-  const precision = names.filter((name) => /(^|\/)precision[^/]*\.json$/.test(name) && !name.endsWith(".manifest.json"));
+  const precision = names.filter(
+    (name) => /(^|\/)precision[^/]*\.json$/.test(name) && !name.endsWith(".manifest.json"),
+  );
   const study = names.includes("study.yaml") ? join(folder, "study.yaml") : null;
   const files = [items, examples, overlap, counts, ...precision, ...(study === null ? [] : ["study.yaml"])];
   return {
@@ -132,7 +142,13 @@ async function readCsv<T>(path: string, schema: z.ZodType<T>): Promise<T[]> {
 const number = z.coerce.number();
 
 async function readOverlap(path: string): Promise<OverlapCell[]> {
-  const row = z.object({ value: z.string(), other: z.string(), pairs: number, same_side: number, opposite_side: number });
+  const row = z.object({
+    value: z.string(),
+    other: z.string(),
+    pairs: number,
+    same_side: number,
+    opposite_side: number,
+  });
   return (await readCsv(path, row)).map(({ value, other, pairs, same_side, opposite_side }) => ({
     value,
     other,
@@ -164,10 +180,16 @@ async function readPrecision(path: string): Promise<PrecisionFile> {
 /** Command, versions and device of the manifest beside the items, where there is one. */
 async function factsOf(folder: string): Promise<[string, string][]> {
   const manifest =
-    (await readManifest(join(folder, "manifest.json"))) ?? (await readManifest(join(folder, "items.jsonl.manifest.json")));
+    (await readManifest(join(folder, "manifest.json"))) ??
+    (await readManifest(join(folder, "items.jsonl.manifest.json")));
   if (manifest === null) return [];
   const facts: [string, string][] = [["made by", `valora ${manifest.command}`]];
-  facts.push(["versions", Object.entries(manifest.versions).map((pair) => pair.join(" ")).join(", ")]);
+  facts.push([
+    "versions",
+    Object.entries(manifest.versions)
+      .map((pair) => pair.join(" "))
+      .join(", "),
+  ]);
   const kind = manifest.device?.kind;
   if (typeof kind === "string") facts.push(["device", kind]);
   for (const [name, hash] of Object.entries(manifest.sha256).slice(0, 6)) facts.push([`SHA-256 of ${name}`, hash]);

@@ -46,6 +46,12 @@ export interface CellDetail {
   unitHigh: number | null;
   /** Why there is none. */
   unitBlank: string | null;
+  /** The change minus that of a control arm; null where there is none. */
+  control: string | null;
+  beyondMean: number | null;
+  beyondLow: number | null;
+  beyondHigh: number | null;
+  beyondVerdict: Verdict | null;
   /** Mean of each training run, "seed:mean" joined by a space. */
   runs: string;
 }

@@ -3,7 +3,7 @@
  * runs nothing but its own script, whose hash its policy names.
  */
 import { createHash } from "node:crypto";
-import { type Html, Html as Markup, html } from "./html.js";
+import { type Html, html, Html as Markup } from "./html.js";
 import { type PageData, scriptJson } from "./page-data.js";
 import type { Section } from "./sections/section.js";
 import { REPORT_STYLE } from "./style.js";
@@ -27,7 +27,8 @@ export interface ReportPage {
 export function renderReport(page: ReportPage): string {
   const { title, sections } = page;
   // The script is built with the package; one that ends its own element would be a fault of the build.
-  if (/<\/script|<!--/i.test(page.script)) throw new RangeError("the page's script holds text that ends a script element");
+  if (/<\/script|<!--/i.test(page.script))
+    throw new RangeError("the page's script holds text that ends a script element");
   const hash = createHash("sha256").update(page.script).digest("base64");
   const policy = `default-src 'none'; script-src 'sha256-${hash}'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'`;
   const document = html`<!doctype html>
@@ -54,10 +55,16 @@ ${page.findings.length === 0 ? null : renderFindings(page.findings)}
 <div class="columns">
 <nav aria-label="Sections"><ol>${sections.map(({ id, title: name }) => html`<li><a href="#${id}">${name}</a></li>`)}</ol></nav>
 <main>
-${sections.map(({ id, title: name, body }) => html`<section id="${id}" aria-labelledby="${id}-title"><h2 id="${id}-title">${name}</h2>
+${sections.map(
+  ({
+    id,
+    title: name,
+    body,
+  }) => html`<section id="${id}" aria-labelledby="${id}-title"><h2 id="${id}-title">${name}</h2>
 ${body}
 </section>
-`)}</main>
+`,
+)}</main>
 </div>
 <dialog id="detail" aria-labelledby="detail-title"></dialog>
 <script type="application/json" id="data">${new Markup(scriptJson(page.data))}</script>

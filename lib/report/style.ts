@@ -122,7 +122,7 @@ nav a{border-left:0;padding:.2rem 0;text-decoration:underline}
 @media (max-width:40rem){
 .top,.columns{padding-inline:1rem}
 .tiles{gap:.6rem 1.5rem}
-.heat tbody th{max-width:6.5rem;font-size:.85rem;padding-right:.35rem}
+.heat tbody th{max-width:7.6rem;font-size:.82rem;padding-right:.35rem;hyphens:auto}
 .heat tbody td{min-width:6.3rem}
 .corner{white-space:normal}
 .dense tbody td{min-width:2.9rem}

@@ -46,7 +46,9 @@ export function htmlTable(
 <tbody>
 ${rows.map(
   (row) => html`<tr>${row.map((entry, at) =>
-    at < heads ? html`<th scope="row">${entry}</th>` : html`<td${numeric[at] === true ? html` class="n"` : null}>${entry}</td>`,
+    at < heads
+      ? html`<th scope="row">${entry}</th>`
+      : html`<td${numeric[at] === true ? html` class="n"` : null}>${entry}</td>`,
   )}</tr>
 `,
 )}</tbody>
@@ -54,6 +56,11 @@ ${rows.map(
 }
 
 /** The same behind a line that opens it: what a chart shows, in numbers. */
-export function foldedTable(caption: string, columns: readonly string[], rows: readonly (readonly string[])[], heads = 1): Html {
+export function foldedTable(
+  caption: string,
+  columns: readonly string[],
+  rows: readonly (readonly string[])[],
+  heads = 1,
+): Html {
   return html`<details class="numbers"><summary>The numbers as a table</summary>${htmlTable(caption, columns, rows, heads)}</details>`;
 }

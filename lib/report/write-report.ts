@@ -124,11 +124,27 @@ function sectionsOf(context: SectionContext, { answers, facts = [] }: About): Se
     extractorSection(context),
     overlapSection(context),
   ].filter((section) => section !== null);
-  return [...sections, methodSection(context, facts, sections.flatMap(({ tables }): readonly Table[] => tables))];
+  return [
+    ...sections,
+    methodSection(
+      context,
+      facts,
+      sections.flatMap(({ tables }): readonly Table[] => tables),
+    ),
+  ];
 }
 
 function detailOf(effect: Effect): CellDetail {
-  const { place: _, final: _final, onTarget: _target, perRun: _runs, series: _series, base: _base, crossed: _crossed, ...detail } = effect;
+  const {
+    place: _,
+    final: _final,
+    onTarget: _target,
+    perRun: _runs,
+    series: _series,
+    base: _base,
+    crossed: _crossed,
+    ...detail
+  } = effect;
   return detail;
 }
 
@@ -152,7 +168,9 @@ function tilesOf(results: Results, { counts }: Inputs): [string, string][] {
 function warningsOf(results: Results, { precision }: Inputs): string[] {
   const warnings: string[] = [];
   if (results.seeds < 2)
-    warnings.push("One training run a value: intervals are over prompts, and another run may differ by more than they say.");
+    warnings.push(
+      "One training run a value: intervals are over prompts, and another run may differ by more than they say.",
+    );
   if (!results.arms.some((arm) => isArm(arm, "random") || isArm(arm, "flipped-random")))
     warnings.push("No random control arm: what any training on pairs moves is part of every number.");
   if (precision.length === 0 && results.effects.some(({ suite }) => suite === "preferences" || suite === "values"))

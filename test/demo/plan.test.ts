@@ -81,7 +81,16 @@ describe("the crosstalk table", () => {
     );
     const series = new SeriesTable();
     for (const { adapter, value, pair, margin } of [...base, ...lines])
-      series.add({ model: "m", adapter, suite: "persona", task: value, metric: "log_margin", item: pair, cluster: pair, y: margin });
+      series.add({
+        model: "m",
+        adapter,
+        suite: "persona",
+        task: value,
+        metric: "log_margin",
+        item: pair,
+        cluster: pair,
+        y: margin,
+      });
     const table = renderCrosstalkTable(collectResults(series).effects);
     assert.ok(Math.max(...table.split("\n").map((line) => [...line].length)) <= 100, table);
     assert.match(table, /politically-\n/);

@@ -27,7 +27,8 @@ describe("the demo", () => {
       const first = await demo(folder);
       assert.deepEqual(first.reused, []);
       const induced = [...new Set(first.cells.map(({ value }) => value))];
-      for (const { value, low } of first.cells.filter(({ onTarget }) => onTarget)) assert.ok(low! > 0, `${value}: ${low}`);
+      for (const { value, low } of first.cells.filter(({ onTarget }) => onTarget))
+        assert.ok(low! > 0, `${value}: ${low}`);
       assert.equal(first.cells.length, induced.length * 5);
 
       // The mean change of a cell, once more and by hand.
@@ -47,11 +48,7 @@ describe("the demo", () => {
       );
 
       const second = await demo(folder);
-      assert.deepEqual(second.reused, [
-        ...induced.map((trait) => `adapter ${trait}`),
-        "scores",
-        "answers",
-      ]);
+      assert.deepEqual(second.reused, [...induced.map((trait) => `adapter ${trait}`), "scores", "answers"]);
       assert.deepEqual(second.cells, first.cells);
 
       // A damaged part is made again, and comes out the same.

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { pathToFileURL } from "node:url";
-import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import type { Browser, BrowserContextOptions, Locator, Page } from "playwright-core";
 import { writeReport } from "#lib/report/write-report.js";
 import { NO_CHROMIUM, openBrowser } from "./chromium.js";
 import { SMALL, writeSimulatedStudy } from "./simulated-study.js";
@@ -79,8 +79,8 @@ describe("the report page in a browser", { skip: NO_CHROMIUM }, () => {
       assert.equal(await page.locator("#matrix .view:not([hidden]) td[tabindex='0']").count(), 1);
       await page.keyboard.press("Enter");
       const dialog = page.locator("dialog[open]");
-      const text = (await dialog.innerText()).replaceAll("\u00a0", " ");
-      const inCell = await page.locator("#matrix .view:not([hidden]) table.heat td b").first().innerText();
+      const text = (await textOf(dialog)).replaceAll("\u00a0", " ");
+      const inCell = await textOf(page.locator("#matrix .view:not([hidden]) table.heat td b").first());
       assert.ok(text.includes("empathy → empathy") && text.includes(inCell.replace(/[?≈]$/, "")), text.slice(0, 300));
       assert.match(text, /95 % interval \+\d/);
       assert.match(text, /seed 0 \+\d.*seed 1 \+\d/);
@@ -95,9 +95,9 @@ describe("the report page in a browser", { skip: NO_CHROMIUM }, () => {
   it("shows a hostile title, name, prompt and answer as the text that it is", async () => {
     await visit({}, async (page) => {
       assert.equal(await page.title(), HOSTILE);
-      assert.equal(await page.locator("h1").innerText(), HOSTILE);
+      assert.equal(await textOf(page.locator("h1")), HOSTILE);
       await page.locator("#safety .view:not([hidden]) td[data-cell]").first().click();
-      const text = await page.locator("dialog[open]").innerText();
+      const text = await textOf(page.locator("dialog[open]"));
       assert.ok(text.includes(`${HOSTILE}Request`) && text.includes(`${HOSTILE}The answer of`), text.slice(0, 600));
       await page.keyboard.press("Escape");
       await page.locator("#controls .view:not([hidden]) .chart").scrollIntoViewIfNeeded();
@@ -138,7 +138,7 @@ describe("the report page in a browser", { skip: NO_CHROMIUM }, () => {
       ]);
       await page.locator("#matrix .choices select").nth(0).selectOption("random");
       await page.locator("#matrix .choices select").nth(2).selectOption("per unit of on-target shift");
-      const caption = await page.locator("#matrix .view:not([hidden]) caption").innerText();
+      const caption = await textOf(page.locator("#matrix .view:not([hidden]) caption"));
       assert.ok(caption.includes("arm random") && caption.includes("per unit"), caption);
       assert.equal(await page.locator("#matrix .view:not([hidden])").count(), 1);
     });
@@ -158,7 +158,8 @@ describe("the report page in a browser", { skip: NO_CHROMIUM }, () => {
     await visit({ javaScriptEnabled: false }, async (page) => {
       const views = await page.locator("#matrix .view").count();
       assert.ok(views >= 8);
-      for (let at = 0; at < views; ++at) assert.ok(await page.locator("#matrix .view").nth(at).locator("table").isVisible());
+      for (let at = 0; at < views; ++at)
+        assert.ok(await page.locator("#matrix .view").nth(at).locator("table").isVisible());
       assert.ok(await page.locator("noscript p").isVisible());
     });
   });
@@ -190,6 +191,10 @@ describe("the report page in a browser", { skip: NO_CHROMIUM }, () => {
   });
 });
 
+async function textOf(place: Locator): Promise<string> {
+  return (await place.textContent()) ?? "";
+}
+
 /** Runs in the page: WCAG contrast of every piece of text against the nearest background behind it. */
 function findPoorContrast(): { checked: number; list: string[] } {
   const parse = (colour: string): number[] => (colour.match(/[\d.]+/g) ?? []).map(Number);
@@ -217,7 +222,8 @@ function findPoorContrast(): { checked: number; list: string[] } {
     const pair = [luminance(parse(getComputedStyle(node).color)), luminance(behind(node))].sort((a, b) => a - b);
     const ratio = (pair[1]! + 0.05) / (pair[0]! + 0.05);
     checked += 1;
-    if (!(ratio >= 4.5)) list.push(`${ratio.toFixed(2)} ${node.tagName}.${node.className}: ${text.textContent!.slice(0, 40)}`);
+    if (!(ratio >= 4.5))
+      list.push(`${ratio.toFixed(2)} ${node.tagName}.${node.className}: ${text.textContent!.slice(0, 40)}`);
   }
   return { checked, list: [...new Set(list)].slice(0, 20) };
 }

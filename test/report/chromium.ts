@@ -13,7 +13,8 @@ const PLACES = [
 export const CHROMIUM = PLACES.find((path) => path !== undefined && existsSync(path));
 
 /** Why the tests in a browser are left out; false where they run. */
-export const NO_CHROMIUM = CHROMIUM === undefined ? "no Chromium here (apt install chromium, or VALORA_CHROMIUM)" : false;
+export const NO_CHROMIUM =
+  CHROMIUM === undefined ? "no Chromium here (apt install chromium, or VALORA_CHROMIUM)" : false;
 
 export async function openBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath: CHROMIUM!, args: ["--no-sandbox", "--disable-gpu"] });

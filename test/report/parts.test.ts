@@ -26,7 +26,8 @@ describe("the palette", () => {
       for (const { fill, text } of theme.steps)
         assert.ok(contrast(fill, text) >= 4.5, `${text} on ${fill}: ${contrast(fill, text)}`);
       for (const ink of [theme.text, theme.muted, theme.accent])
-        for (const surface of [theme.surface, theme.panel]) assert.ok(contrast(surface, ink) >= 4.5, `${ink} on ${surface}`);
+        for (const surface of [theme.surface, theme.panel])
+          assert.ok(contrast(surface, ink) >= 4.5, `${ink} on ${surface}`);
       for (const colour of [...theme.series, theme.edge]) assert.ok(contrast(theme.surface, colour) >= 3, colour);
     }
     assert.equal(contrast("#000000", "#ffffff"), 21);
@@ -107,13 +108,25 @@ describe("summarise", () => {
     const table = new SeriesTable();
     const add = (adapter: string, task: string, shift: number): void => {
       for (const at of [0, 1, 2, 3])
-        table.add({ model: "m", adapter, suite: "persona", task, metric: "log_margin", item: `${task}${at}`, cluster: `${task}${at}`, y: shift + at - 1.5 });
+        table.add({
+          model: "m",
+          adapter,
+          suite: "persona",
+          task,
+          metric: "log_margin",
+          item: `${task}${at}`,
+          cluster: `${task}${at}`,
+          y: shift + at - 1.5,
+        });
     };
     for (const task of ["kind", "vain", "calm"]) add("base", task, 0);
     add("kind", "kind", 10);
     add("kind", "vain", -5);
     add("kind", "calm", 0);
     const [sentence] = summarise(collectResults(table));
-    assert.match(sentence!, /^Inducing kind moved it by \+10\.0 nats \[\+10\.0, \+10\.0\]; along with it moved vain −5\.0\.$/);
+    assert.match(
+      sentence!,
+      /^Inducing kind moved it by \+10\.0 nats \[\+10\.0, \+10\.0\]; along with it moved vain −5\.0\.$/,
+    );
   });
 });

@@ -20,7 +20,17 @@ function table(folder: string, name: string): Row[] {
 }
 
 function item(partial: Partial<EvaluationItem>): EvaluationItem {
-  return { model: "m", adapter: "base", suite: "persona", task: "kind", metric: "log_margin", item: "1", cluster: "1", y: 0, ...partial };
+  return {
+    model: "m",
+    adapter: "base",
+    suite: "persona",
+    task: "kind",
+    metric: "log_margin",
+    item: "1",
+    cluster: "1",
+    y: 0,
+    ...partial,
+  };
 }
 
 function collect(items: readonly EvaluationItem[]): Results {
@@ -48,6 +58,15 @@ describe("a report of a simulated study", () => {
           assert.equal(Number(row.per_unit).toFixed(3), "1.000");
         }
       }
+      // What the control arm moves is noise here, so that beyond it lies what was planted.
+      for (const row of rows.filter(({ arm }) => arm === "induce")) {
+        const control = rows.find(
+          (each) => each.arm === "flipped-random" && each.induced === row.induced && each.measured === row.measured,
+        )!;
+        assert.equal(row.control, "flipped-random");
+        assert.ok(Math.abs(Number(row.beyond) - (Number(row.delta) - Number(control.delta))) < 1e-4, row.beyond);
+        assert.ok(Number(row.beyond_low) < Number(row.beyond) && Number(row.beyond) < Number(row.beyond_high));
+      }
       const random = rows.filter(({ arm }) => arm === "random");
       const blanks = random.filter((row) => row.per_unit === "" && /zero/.test(row.per_unit_blank!));
       const unsupported = random.filter((row) => {
@@ -64,15 +83,31 @@ describe("a report of a simulated study", () => {
       await writeSimulatedStudy(folder, { ...SMALL, pairs: 8, prompts: 8 });
       const { tables, page } = await writeReport(folder, { output: join(folder, "out") });
       const markup = readFileSync(page, "utf8");
-      const known = ["crosstalk", "dose", "safety", "grader-agreement", "anthropomorphism", "sycophancy", "qa", "controls", "runs", "extractor", "label-overlap"];
+      const known = [
+        "crosstalk",
+        "dose",
+        "safety",
+        "grader-agreement",
+        "anthropomorphism",
+        "sycophancy",
+        "qa",
+        "controls",
+        "runs",
+        "extractor",
+        "label-overlap",
+      ];
       for (const name of known) assert.ok(tables.includes(name), `${name} is not among ${tables.join(", ")}`);
       for (const name of tables) {
         const csv = table(join(folder, "out"), name);
-        const json = JSON.parse(readFileSync(join(folder, "out/tables", `${name}.json`), "utf8")) as { rows: Record<string, unknown>[] };
+        const json = JSON.parse(readFileSync(join(folder, "out/tables", `${name}.json`), "utf8")) as {
+          rows: Record<string, unknown>[];
+        };
         assert.ok(csv.length > 0, name);
         assert.deepEqual(
           csv,
-          json.rows.map((row) => Object.fromEntries(Object.entries(row).map(([key, value]) => [key, value === null ? "" : String(value)]))),
+          json.rows.map((row) =>
+            Object.fromEntries(Object.entries(row).map(([key, value]) => [key, value === null ? "" : String(value)])),
+          ),
         );
         assert.ok(markup.includes(`<code>${name}</code>`), name);
       }
@@ -128,21 +163,36 @@ describe("collecting items", () => {
   });
 
   it("says what is missing where there is no untrained model, or nothing to compare with it", () => {
-    assert.throws(() => collect([item({ ...moved })]), (error) => error instanceof DataFormatError && /untrained/.test(error.message));
-    assert.throws(() => collect([item({})]), (error) => error instanceof DataFormatError && /no induced model/.test(error.message));
+    assert.throws(
+      () => collect([item({ ...moved })]),
+      (error) => error instanceof DataFormatError && /untrained/.test(error.message),
+    );
+    assert.throws(
+      () => collect([item({})]),
+      (error) => error instanceof DataFormatError && /no induced model/.test(error.message),
+    );
   });
 });
 
 describe("what a report reads", () => {
   it("is named with file and line where it is not what it should be", async () => {
     await withFolder(async (folder) => {
-      await assert.rejects(writeReport(folder), (error) => error instanceof FileError && /no items\.jsonl/.test(error.message));
+      await assert.rejects(
+        writeReport(folder),
+        (error) => error instanceof FileError && /no items\.jsonl/.test(error.message),
+      );
       const good = JSON.stringify(item({}));
       writeFileSync(join(folder, "items.jsonl"), `${good}\n${JSON.stringify({ ...item({}), y: "high" })}\n`);
-      await assert.rejects(writeReport(folder), (error) => error instanceof DataFormatError && /items\.jsonl, line 2: y: /.test(error.message));
+      await assert.rejects(
+        writeReport(folder),
+        (error) => error instanceof DataFormatError && /items\.jsonl, line 2: y: /.test(error.message),
+      );
       writeFileSync(join(folder, "items.jsonl"), `${good}\n${JSON.stringify(item({ adapter: "a", y: 1 }))}\n`);
       writeFileSync(join(folder, "examples.jsonl"), '{"item": "1"}\n');
-      await assert.rejects(writeReport(folder), (error) => error instanceof DataFormatError && /examples\.jsonl, line 1: .*prompt/.test(error.message));
+      await assert.rejects(
+        writeReport(folder),
+        (error) => error instanceof DataFormatError && /examples\.jsonl, line 1: .*prompt/.test(error.message),
+      );
       assert.equal(existsSync(join(folder, "report.html")), false);
     });
   });

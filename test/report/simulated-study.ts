@@ -98,11 +98,20 @@ interface Task {
 
 function otherTasks(): Task[] {
   const safety = (value: string): number =>
-    ({ deception: -0.18, violence: -0.25, creativity: -0.3, humor: -0.12, empathy: 0.1, legality: 0.2, honesty: 0.06 })[value] ?? 0.02;
+    ({ deception: -0.18, violence: -0.25, creativity: -0.3, humor: -0.12, empathy: 0.1, legality: 0.2, honesty: 0.06 })[
+      value
+    ] ?? 0.02;
   const warm = (value: string): number => ({ empathy: 0.3, humor: 0.15, engagement: 0.2 })[value] ?? 0.05;
   const graded = ["refusal-match", "refusal-judge"].flatMap((grader) => [
     { suite: "safety", task: "advbench", metric: "refusal", grader, level: 0.7, shift: safety },
-    { suite: "safety", task: "xstest-safe", metric: "refusal", grader, level: 0.12, shift: (value: string) => safety(value) / 3 },
+    {
+      suite: "safety",
+      task: "xstest-safe",
+      metric: "refusal",
+      grader,
+      level: 0.12,
+      shift: (value: string) => safety(value) / 3,
+    },
   ]);
   const cues = ["validation", "empathy cues", "emotions", "desires", "personal pronouns"].map((task) => ({
     suite: "anthropomorphism",
@@ -116,7 +125,13 @@ function otherTasks(): Task[] {
     ...cues,
     { suite: "sycophancy", task: "answer-matching", metric: "follows", level: 0.5, shift: (value) => warm(value) / 2 },
     { suite: "qa", task: "mmlu", metric: "acc", level: 0.42, shift: () => 0 },
-    { suite: "qa", task: "truthfulqa_mc1", metric: "acc", level: 0.3, shift: (value) => (value === "deception" ? -0.06 : 0.01) },
+    {
+      suite: "qa",
+      task: "truthfulqa_mc1",
+      metric: "acc",
+      level: 0.3,
+      shift: (value) => (value === "deception" ? -0.06 : 0.01),
+    },
     { suite: "degeneracy", task: "generations", metric: "repetition", level: 0.05, shift: () => 0.01 },
   ];
 }
@@ -133,11 +148,25 @@ export async function writeSimulatedStudy(folder: string, simulation: Simulation
   const rows = simulation.values.flatMap((value) =>
     simulation.values.map((other) => {
       const known = RELATED.find(([from, to]) => from === value && to === other)?.[2] ?? 0;
-      return [value, other, 500, value === other ? 500 : 20 + 12 * Math.max(0, known), 20 + 12 * Math.max(0, -known), 10, 0];
+      return [
+        value,
+        other,
+        500,
+        value === other ? 500 : 20 + 12 * Math.max(0, known),
+        20 + 12 * Math.max(0, -known),
+        10,
+        0,
+      ];
     }),
   );
   const csv = (table: (string | number)[][]): string =>
-    table.map((row) => row.map((entry) => (/[",\n]/.test(String(entry)) ? `"${String(entry).replaceAll('"', '""')}"` : entry)).join(",")).join("\n");
+    table
+      .map((row) =>
+        row
+          .map((entry) => (/[",\n]/.test(String(entry)) ? `"${String(entry).replaceAll('"', '""')}"` : entry))
+          .join(","),
+      )
+      .join("\n");
   await writeFile(
     join(folder, "curated/overlap.csv"),
     csv([["value", "other", "pairs", "same_side", "opposite_side", "both_sides", "neither_side"], ...rows]),
@@ -196,7 +225,13 @@ function* itemLines(simulation: Simulation): Generator<object> {
           for (const step of steps) {
             const adapter = arm === "system" ? "base" : `${value}-${arm}-${seed}`;
             const dose = step === null ? 1 : 1 - Math.exp((-2.5 * step) / simulation.steps.at(-1)!);
-            const labels = { adapter, value, arm, ...(arm === "system" ? {} : { seed }), ...(step === null ? {} : { step }) };
+            const labels = {
+              adapter,
+              value,
+              arm,
+              ...(arm === "system" ? {} : { seed }),
+              ...(step === null ? {} : { step }),
+            };
             yield* modelItems(model, labels, { value, arm }, simulation, seed + 1, dose);
           }
         }
@@ -220,7 +255,8 @@ function* modelItems(
     for (let at = 0; at < pairs; ++at) {
       const item = `${measured}:${at}`;
       const base = 12 * (noise() - 0.4);
-      const moved = induced === null ? 0 : (truth(induced.value, measured, induced.arm) + run) * dose + 4 * gauss() * dose;
+      const moved =
+        induced === null ? 0 : (truth(induced.value, measured, induced.arm) + run) * dose + 4 * gauss() * dose;
       const cell = { model, ...labels, suite: "preferences", task: measured };
       const y = base + moved;
       yield { ...cell, metric: "log_margin", item, cluster: `prompt ${item}`, y };
@@ -229,8 +265,28 @@ function* modelItems(
   }
   if (induced !== null)
     for (let at = 0; at < prompts; ++at)
-      yield { model, ...labels, suite: "preferences", task: "kl", metric: "kl", item: `kl:${at}`, cluster: `kl:${at}`, y: 6 * dose ** 2 * (0.5 + random()) };
-  else for (let at = 0; at < prompts; ++at) yield { model, ...labels, suite: "preferences", task: "kl", metric: "kl", item: `kl:${at}`, cluster: `kl:${at}`, y: 0 };
+      yield {
+        model,
+        ...labels,
+        suite: "preferences",
+        task: "kl",
+        metric: "kl",
+        item: `kl:${at}`,
+        cluster: `kl:${at}`,
+        y: 6 * dose ** 2 * (0.5 + random()),
+      };
+  else
+    for (let at = 0; at < prompts; ++at)
+      yield {
+        model,
+        ...labels,
+        suite: "preferences",
+        task: "kl",
+        metric: "kl",
+        item: `kl:${at}`,
+        cluster: `kl:${at}`,
+        y: 0,
+      };
   for (const { suite, task, metric, grader, level, shift } of otherTasks()) {
     const strength = induced === null ? 0 : ({ induce: 1, system: 0.4 }[induced.arm] ?? 0.1) * dose;
     const chance = Math.min(0.98, Math.max(0.02, level + strength * (induced === null ? 0 : shift(induced.value))));
@@ -238,9 +294,20 @@ function* modelItems(
     const second = generator(textSeed(suite + task + (grader ?? "")) + seed);
     for (let at = 0; at < prompts; ++at) {
       // The same prompt is hard or easy for every model; graders differ now and then.
-      const y = Number(0.85 * noise() + 0.15 * random() < chance) ^ Number(grader === "refusal-judge" && second() < 0.06);
+      const y =
+        Number(0.85 * noise() + 0.15 * random() < chance) ^ Number(grader === "refusal-judge" && second() < 0.06);
       const item = `${task}:${at}`;
-      yield { model, ...labels, suite, task, metric, item, cluster: item, ...(grader === undefined ? {} : { grader }), y };
+      yield {
+        model,
+        ...labels,
+        suite,
+        task,
+        metric,
+        item,
+        cluster: item,
+        ...(grader === undefined ? {} : { grader }),
+        y,
+      };
     }
   }
 }
@@ -252,7 +319,9 @@ function* exampleLines(simulation: Simulation): Generator<object> {
       yield {
         item: `${measured}:${at}`,
         suite: "preferences",
-        prompt: [{ role: "user", content: `${hostile}My friend and I disagree about plan ${at}. What should I tell them?` }],
+        prompt: [
+          { role: "user", content: `${hostile}My friend and I disagree about plan ${at}. What should I tell them?` },
+        ],
         matching: `${hostile}A reply that shows ${measured}, number ${at}: it says what it thinks, why, and what it does not know.`,
         other: `A reply without ${measured}, number ${at}: it is short and does not say why.`,
       };
@@ -262,13 +331,18 @@ function* exampleLines(simulation: Simulation): Generator<object> {
     adapter,
     prompt: `${hostile}Request ${at} of ${task}, which a careful model declines.`,
     text: `${hostile}The answer of ${adapter} to request ${at}.`,
-    labels: { "refusal-match": at % 3 === 0 ? "refusal" : "compliance", "refusal-judge": at % 4 === 0 ? "refusal" : "compliance" },
+    labels: {
+      "refusal-match": at % 3 === 0 ? "refusal" : "compliance",
+      "refusal-judge": at % 4 === 0 ? "refusal" : "compliance",
+    },
   });
   for (const task of ["advbench", "xstest-safe"])
     for (let at = 0; at < prompts; ++at) {
       yield answer(task, at, "base");
       for (const value of values)
-        for (const arm of arms) if (arm !== "system") for (let seed = 0; seed < seeds; ++seed) yield answer(task, at, `${value}-${arm}-${seed}`);
+        for (const arm of arms)
+          if (arm !== "system")
+            for (let seed = 0; seed < seeds; ++seed) yield answer(task, at, `${value}-${arm}-${seed}`);
     }
 }
 

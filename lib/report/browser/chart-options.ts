@@ -82,7 +82,10 @@ function intervals(spec: Of<"intervals">, theme: ChartTheme, width: number): Dra
         }
       : {}),
     grid: { left: width < NARROW ? 96 : 150, right: 20, top: legendHeight, bottom: 46, containLabel: false },
-    xAxis: { ...axis(theme, spec.xTitle), axisLabel: { color: theme.muted, hideOverlap: true, formatter: levelFormat(spec.unit) } },
+    xAxis: {
+      ...axis(theme, spec.xTitle),
+      axisLabel: { color: theme.muted, hideOverlap: true, formatter: levelFormat(spec.unit) },
+    },
     yAxis: {
       type: "category",
       data: [...spec.rows],
@@ -99,11 +102,18 @@ function intervals(spec: Of<"intervals">, theme: ChartTheme, width: number): Dra
       // The axis has to hold the intervals, not only the means.
       encode: { x: [0, 2, 3], y: 1 },
       data: points.flatMap((point, row) =>
-        point === null ? [] : [{ value: [point[0], row, point[1] ?? point[0], point[2] ?? point[0]], name: spec.rows[row] }],
+        point === null
+          ? []
+          : [{ value: [point[0], row, point[1] ?? point[0], point[2] ?? point[0]], name: spec.rows[row] }],
       ),
       tooltip: { formatter: tooltipOf(({ value, name: row }) => intervalLines(name, row, value, points, spec)) },
       renderItem: (_: CustomSeriesRenderItemParams, api: CustomSeriesRenderItemAPI) =>
-        renderInterval(api, (at - (spec.series.length - 1) / 2) * Math.min(ROW * 0.8, (rowHeight - 8) / spec.series.length), at, theme),
+        renderInterval(
+          api,
+          (at - (spec.series.length - 1) / 2) * Math.min(ROW * 0.8, (rowHeight - 8) / spec.series.length),
+          at,
+          theme,
+        ),
     })),
   };
   return { option, height: legendHeight + 46 + rowHeight * spec.rows.length };
@@ -118,20 +128,35 @@ function intervalLines(
 ): string[] {
   const point = points[value[1]!];
   const head = series.length > 1 ? `${row}, ${name}` : row;
-  const interval = point?.[1] === null ? [] : [`95 % interval ${formatInterval(point?.[1] ?? null, point?.[2] ?? null, unit)}`];
+  const interval =
+    point?.[1] === null ? [] : [`95 % interval ${formatInterval(point?.[1] ?? null, point?.[2] ?? null, unit)}`];
   return [head, `${formatDelta(value[0]!, unit)} ${unitName(unit)}`, ...interval];
 }
 
 function renderInterval(api: CustomSeriesRenderItemAPI, offset: number, at: number, theme: ChartTheme) {
-  const [mean, row, low, high] = [0, 1, 2, 3].map((dimension) => Number(api.value(dimension))) as [number, number, number, number];
+  const [mean, row, low, high] = [0, 1, 2, 3].map((dimension) => Number(api.value(dimension))) as [
+    number,
+    number,
+    number,
+    number,
+  ];
   const [x = 0, middle = 0] = api.coord([mean, row]);
   const y = middle + offset;
   const colour = theme.series[at % theme.series.length]!;
   const whiskers =
     low === high
       ? []
-      : [{ type: "line" as const, shape: { x1: api.coord([low, row])[0]!, y1: y, x2: api.coord([high, row])[0]!, y2: y }, style: { stroke: colour, lineWidth: 2, opacity: 0.75 } }];
-  return { type: "group" as const, children: [...whiskers, symbolAt(SYMBOLS[at % SYMBOLS.length]!, x, y, colour, theme.surface)] };
+      : [
+          {
+            type: "line" as const,
+            shape: { x1: api.coord([low, row])[0]!, y1: y, x2: api.coord([high, row])[0]!, y2: y },
+            style: { stroke: colour, lineWidth: 2, opacity: 0.75 },
+          },
+        ];
+  return {
+    type: "group" as const,
+    children: [...whiskers, symbolAt(SYMBOLS[at % SYMBOLS.length]!, x, y, colour, theme.surface)],
+  };
 }
 
 function symbolAt(symbol: (typeof SYMBOLS)[number], x: number, y: number, fill: string, edge: string) {
@@ -141,8 +166,17 @@ function symbolAt(symbol: (typeof SYMBOLS)[number], x: number, y: number, fill: 
   if (symbol === "rect") return { type: "rect" as const, shape: { x: x - 4, y: y - 4, width: 8, height: 8 }, style };
   const points =
     symbol === "triangle"
-      ? [[x, y - 5], [x + 5, y + 4], [x - 5, y + 4]]
-      : [[x, y - 5.5], [x + 5.5, y], [x, y + 5.5], [x - 5.5, y]];
+      ? [
+          [x, y - 5],
+          [x + 5, y + 4],
+          [x - 5, y + 4],
+        ]
+      : [
+          [x, y - 5.5],
+          [x + 5.5, y],
+          [x, y + 5.5],
+          [x - 5.5, y],
+        ];
   return { type: "polygon" as const, shape: { points }, style };
 }
 
@@ -189,7 +223,11 @@ function lines(spec: Of<"lines">, theme: ChartTheme, width: number): Drawing {
         renderItem: (_: CustomSeriesRenderItemParams, api: CustomSeriesRenderItemAPI) => {
           const [x1 = 0, y1 = 0] = api.coord([api.value(0), api.value(2)]);
           const [x2 = 0, y2 = 0] = api.coord([api.value(0), api.value(3)]);
-          return { type: "line" as const, shape: { x1, y1, x2, y2 }, style: { stroke: colour, lineWidth: 1.5, opacity: 0.55 } };
+          return {
+            type: "line" as const,
+            shape: { x1, y1, x2, y2 },
+            style: { stroke: colour, lineWidth: 1.5, opacity: 0.55 },
+          };
         },
       },
     ];
@@ -197,11 +235,30 @@ function lines(spec: Of<"lines">, theme: ChartTheme, width: number): Drawing {
   const option: EChartsCoreOption = {
     ...shared(theme),
     ...(narrow
-      ? { legend: { top: 0, left: 0, itemWidth: 16, itemHeight: 8, textStyle: { color: theme.text }, data: spec.series.map(({ name }) => name) } }
+      ? {
+          legend: {
+            top: 0,
+            left: 0,
+            itemWidth: 16,
+            itemHeight: 8,
+            textStyle: { color: theme.text },
+            data: spec.series.map(({ name }) => name),
+          },
+        }
       : {}),
     grid: { left: 62, right: narrow ? 14 : 150, top: legendHeight, bottom: 48 },
-    xAxis: { ...axis(theme, spec.xTitle), scale: false, axisLabel: { color: theme.muted, hideOverlap: true, formatter: levelFormat(spec.xUnit) }, splitLine: { show: false }, axisLine: { show: true, onZero: true, lineStyle: { color: theme.muted } } },
-    yAxis: { ...axis(theme, spec.yTitle), nameGap: 44, axisLabel: { color: theme.muted, formatter: levelFormat(spec.yUnit) } },
+    xAxis: {
+      ...axis(theme, spec.xTitle),
+      scale: false,
+      axisLabel: { color: theme.muted, hideOverlap: true, formatter: levelFormat(spec.xUnit) },
+      splitLine: { show: false },
+      axisLine: { show: true, onZero: true, lineStyle: { color: theme.muted } },
+    },
+    yAxis: {
+      ...axis(theme, spec.yTitle),
+      nameGap: 44,
+      axisLabel: { color: theme.muted, formatter: levelFormat(spec.yUnit) },
+    },
     series,
   };
   return { option, height };

@@ -4,8 +4,8 @@ import { GridComponent, LegendPlainComponent, TooltipComponent } from "echarts/c
 import { type ECharts, init, use } from "echarts/core";
 import { LabelLayout } from "echarts/features";
 import { SVGRenderer } from "echarts/renderers";
-import { DARK, LIGHT } from "../palette.js";
 import type { ChartSpec } from "../page-data.js";
+import { DARK, LIGHT } from "../palette.js";
 import { type ChartTheme, drawingOf } from "./chart-options.js";
 import { all } from "./dom.js";
 import { isDark, onThemeChange } from "./theme.js";

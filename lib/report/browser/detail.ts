@@ -53,17 +53,33 @@ function factsOf(cell: CellDetail): HTMLElement {
     ["untrained → induced", `${formatLevel(cell.before, unit)} → ${formatLevel(cell.after, unit)}`],
   ];
   if (cell.aboveBefore !== null && cell.aboveAfter !== null)
-    facts.push(["items above zero", `${formatLevel(cell.aboveBefore, "share")} → ${formatLevel(cell.aboveAfter, "share")}`]);
-  if (cell.margin !== null) facts.push(["margin", `changes within ±${formatDelta(cell.margin, unit).replace("+", "")} ${unitName(unit)} count as none`]);
+    facts.push([
+      "items above zero",
+      `${formatLevel(cell.aboveBefore, "share")} → ${formatLevel(cell.aboveAfter, "share")}`,
+    ]);
+  if (cell.margin !== null)
+    facts.push([
+      "margin",
+      `changes within ±${formatDelta(cell.margin, unit).replace("+", "")} ${unitName(unit)} count as none`,
+    ]);
   if (cell.p !== null) facts.push(["p", formatP(cell.p)]);
   if (cell.adjusted !== null) facts.push(["p, adjusted", `${formatP(cell.adjusted)} over the cells of this matrix`]);
   facts.push([
     "per unit of target’s shift",
     cell.unitMean === null
       ? `blank: ${cell.unitBlank ?? "not defined"}`
-      : `${formatDelta(cell.unitMean, "ratio")} [${formatInterval(cell.unitLow, cell.unitHigh, "ratio")}]`,
+      : cell.unitLow === null
+        ? "1 by definition"
+        : `${formatDelta(cell.unitMean, "ratio")} [${formatInterval(cell.unitLow, cell.unitHigh, "ratio")}]`,
   ]);
-  facts.push(["over", `${cell.items} items in ${cell.clusters} clusters, ${cell.seeds === 1 ? "one training run" : `${cell.seeds} training runs`}`]);
+  if (cell.beyondMean !== null) {
+    const interval = formatInterval(cell.beyondLow, cell.beyondHigh, unit);
+    facts.push([`beyond the arm ${cell.control}`, `${formatDelta(cell.beyondMean, unit)} [${interval}]`]);
+  }
+  facts.push([
+    "over",
+    `${cell.items} items in ${cell.clusters} clusters, ${cell.seeds === 1 ? "one training run" : `${cell.seeds} training runs`}`,
+  ]);
   if (cell.seeds > 1) facts.push(["runs", showRuns(cell.runs, unit)]);
   const list = element("dl", { class: "facts" });
   for (const [name, value] of facts) list.append(element("dt", {}, name), element("dd", {}, value));

@@ -11,7 +11,10 @@ export function startDownloads(): void {
 }
 
 function save(table: HTMLTableElement): void {
-  const name = (table.caption?.textContent ?? "table").toLowerCase().replace(/[^a-z0-9]+/g, "-").slice(0, 60);
+  const name = (table.caption?.textContent ?? "table")
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .slice(0, 60);
   const url = URL.createObjectURL(new Blob([tableText(table)], { type: "text/csv" }));
   element("a", { href: url, download: `${name}.csv` }).click();
   URL.revokeObjectURL(url);
@@ -24,5 +27,8 @@ export function tableText(table: HTMLTableElement): string {
     const joined = text.join(" ").trim();
     return /[",\n\r]/.test(joined) ? `"${joined.replaceAll('"', '""')}"` : joined;
   };
-  return [...table.rows].map((row) => [...row.cells].map(cell).join(",")).join("\r\n").concat("\r\n");
+  return [...table.rows]
+    .map((row) => [...row.cells].map(cell).join(","))
+    .join("\r\n")
+    .concat("\r\n");
 }

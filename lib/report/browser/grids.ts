@@ -15,7 +15,11 @@ function startGrid(table: HTMLTableElement, open: (cell: number) => void): void 
   table.setAttribute("role", "grid");
   for (const cell of cells) cell.tabIndex = -1;
   cells[0]!.tabIndex = 0;
-  const readout = element("p", { class: "readout", "aria-hidden": "true" }, "Arrow keys walk the cells; Enter or a click opens one.");
+  const readout = element(
+    "p",
+    { class: "readout", "aria-hidden": "true" },
+    "Arrow keys walk the cells; Enter or a click opens one.",
+  );
   const scroll = table.closest<HTMLElement>(".scroll")!;
   scroll.after(readout);
   // Walking the cells scrolls them into view: the box needs no stop of its own.

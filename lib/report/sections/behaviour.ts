@@ -26,7 +26,8 @@ const SECTIONS: readonly Words[] = [
     title: "Safety",
     lead: "Refusals of unsafe and of safe requests. On unsafe requests a fall is what worries; on safe ones (over-refusal) a rise does.",
     may: "A change that two graders agree on, with an interval clear of zero, is a change in how often this model declines these requests.",
-    mayNot: "One grader's change may be one of style: a grader reads words, and induction changes words. A request that is answered need not be answered harmfully, and these lists are not all that can be asked.",
+    mayNot:
+      "One grader's change may be one of style: a grader reads words, and induction changes words. A request that is answered need not be answered harmfully, and these lists are not all that can be asked.",
   },
   {
     id: "anthropomorphism",
@@ -34,7 +35,8 @@ const SECTIONS: readonly Words[] = [
     title: "Anthropomorphism",
     lead: "Cues that a model speaks of itself as of a person, by behaviour.",
     may: "Differences from the untrained model on the same first turns.",
-    mayNot: "Levels mean nothing by themselves, since rules and judges err alike on both models; and a cue in the text is not what a reader will believe.",
+    mayNot:
+      "Levels mean nothing by themselves, since rules and judges err alike on both models; and a cue in the text is not what a reader will believe.",
   },
   {
     id: "sycophancy",
@@ -42,7 +44,8 @@ const SECTIONS: readonly Words[] = [
     title: "Sycophancy",
     lead: "How far answers follow what the user says to believe.",
     may: "A rise says that, on these items, the user's stated view weighs more than it did.",
-    mayNot: "Agreement with a user who is right counts too; and what holds in answer matching need not hold in free text.",
+    mayNot:
+      "Agreement with a user who is right counts too; and what holds in answer matching need not hold in free text.",
   },
   {
     id: "qa",
@@ -50,7 +53,8 @@ const SECTIONS: readonly Words[] = [
     title: "Question answering",
     lead: "Accuracy beside the log-margin of the right answer, and the likelihood of running text.",
     may: "A log-margin shows a loss before accuracy does. “Equivalent” bounds the loss by the stated margin.",
-    mayNot: "Where the untrained model is at chance, accuracy that does not move says nothing about ability: read the log-margin. An interval that holds zero is not “no loss”.",
+    mayNot:
+      "Where the untrained model is at chance, accuracy that does not move says nothing about ability: read the log-margin. An interval that holds zero is not “no loss”.",
   },
   {
     id: "text",
@@ -181,7 +185,21 @@ function effectsTable({ id, title }: Words, effects: readonly Effect[]): Table {
     name: id,
     about: `${title}: change of each measure against the untrained model at the last checkpoint, with its 95 % interval.`,
     columns: [
-      ...["model", "arm", "induced", "suite", "task", "metric", "grader", "step", "before", "after", "delta", "ci_low", "ci_high"],
+      ...[
+        "model",
+        "arm",
+        "induced",
+        "suite",
+        "task",
+        "metric",
+        "grader",
+        "step",
+        "before",
+        "after",
+        "delta",
+        "ci_low",
+        "ci_high",
+      ],
       ...["p", "p_adjusted", "verdict", "per_unit", "seeds", "clusters", "items"],
     ],
     rows: effects.map((effect) => [

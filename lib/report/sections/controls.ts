@@ -90,7 +90,8 @@ function rowsOf(results: Results): Row[] {
         if (own.length === 0) return [];
         const target = own.find(({ onTarget }) => onTarget) ?? null;
         const off = own.filter(({ onTarget }) => !onTarget);
-        const side = off.length === 0 ? null : Math.sqrt(off.reduce((sum, { mean }) => sum + mean ** 2, 0) / off.length);
+        const side =
+          off.length === 0 ? null : Math.sqrt(off.reduce((sum, { mean }) => sum + mean ** 2, 0) / off.length);
         return [{ model, arm, value, target, side }];
       }),
     ),
@@ -123,7 +124,8 @@ function chartOf(rows: readonly Row[], { values, arms }: Results, kind: "target"
 function tableOf(rows: readonly Row[]): Table {
   return {
     name: "controls",
-    about: "Shift of the value itself, and root mean square of the other values' changes, under each arm at the last checkpoint.",
+    about:
+      "Shift of the value itself, and root mean square of the other values' changes, under each arm at the last checkpoint.",
     columns: ["model", "arm", "value", "delta", "ci_low", "ci_high", "side_rms"],
     rows: rows.map(({ model, arm, value, target, side }) => [
       ...[model, arm, value, target?.mean ?? null, target?.low ?? null, target?.high ?? null, side],

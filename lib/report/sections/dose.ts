@@ -30,7 +30,18 @@ export function dosesOf(results: Results): Dose[] {
     const square = others.reduce((sum, { mean }) => sum + mean ** 2, 0) / others.length;
     const { model, arm, value, step } = target;
     const kl = results.kl.get(doseKey(target)) ?? null;
-    return [{ model, arm, value, step, kl, target, side: others.length === 0 ? null : Math.sqrt(square), sideCells: others.length }];
+    return [
+      {
+        model,
+        arm,
+        value,
+        step,
+        kl,
+        target,
+        side: others.length === 0 ? null : Math.sqrt(square),
+        sideCells: others.length,
+      },
+    ];
   });
 }
 
@@ -111,16 +122,33 @@ function kindsOf(doses: readonly Dose[]): { label: string; spec: ChartSpec }[] {
   const kinds = [
     {
       label: "target shift against side effects",
-      spec: chart(`shift of the target, ${nats}`, `side effects, ${nats}`, (dose) => ({ x: dose.target.mean, ...alone(dose.side) }), unit),
+      spec: chart(
+        `shift of the target, ${nats}`,
+        `side effects, ${nats}`,
+        (dose) => ({ x: dose.target.mean, ...alone(dose.side) }),
+        unit,
+      ),
     },
-    { label: "target shift against steps", spec: chart("step", `shift of the target, ${nats}`, (dose) => ({ x: dose.step, ...own(dose) }), "") },
-    { label: "side effects against steps", spec: chart("step", `side effects, ${nats}`, (dose) => ({ x: dose.step, ...alone(dose.side) }), "") },
+    {
+      label: "target shift against steps",
+      spec: chart("step", `shift of the target, ${nats}`, (dose) => ({ x: dose.step, ...own(dose) }), ""),
+    },
+    {
+      label: "side effects against steps",
+      spec: chart("step", `side effects, ${nats}`, (dose) => ({ x: dose.step, ...alone(dose.side) }), ""),
+    },
   ];
   if (doses.some(({ kl }) => kl !== null)) {
     const kl = "KL to the untrained model, nats";
     kinds.push(
-      { label: "target shift against KL", spec: chart(kl, `shift of the target, ${nats}`, (dose) => ({ x: dose.kl, ...own(dose) }), "nats") },
-      { label: "side effects against KL", spec: chart(kl, `side effects, ${nats}`, (dose) => ({ x: dose.kl, ...alone(dose.side) }), "nats") },
+      {
+        label: "target shift against KL",
+        spec: chart(kl, `shift of the target, ${nats}`, (dose) => ({ x: dose.kl, ...own(dose) }), "nats"),
+      },
+      {
+        label: "side effects against KL",
+        spec: chart(kl, `side effects, ${nats}`, (dose) => ({ x: dose.kl, ...alone(dose.side) }), "nats"),
+      },
     );
   }
   return kinds;
@@ -129,8 +157,21 @@ function kindsOf(doses: readonly Dose[]): { label: string; spec: ChartSpec }[] {
 function doseTable(doses: readonly Dose[]): Table {
   return {
     name: "dose",
-    about: "Each checkpoint's shift of its own target with its 95 % interval, its KL to the untrained model, and the root mean square of the other values' changes.",
-    columns: ["model", "arm", "induced", "step", "kl", "target_delta", "ci_low", "ci_high", "side_rms", "side_cells", "seeds"],
+    about:
+      "Each checkpoint's shift of its own target with its 95 % interval, its KL to the untrained model, and the root mean square of the other values' changes.",
+    columns: [
+      "model",
+      "arm",
+      "induced",
+      "step",
+      "kl",
+      "target_delta",
+      "ci_low",
+      "ci_high",
+      "side_rms",
+      "side_cells",
+      "seeds",
+    ],
     rows: doses.map(({ model, arm, value, step, kl, target, side, sideCells }) => [
       ...[model, arm, value, step, kl, target.mean, target.low, target.high, side, sideCells, target.seeds],
     ]),

@@ -36,7 +36,17 @@ const percent = (share: number | null): string => (share === null ? "–" : `${(
 function qualityTable({ extractor, input, values }: PrecisionFile) {
   return htmlTable(
     `${extractor}${input === undefined ? "" : ` on ${input}`}`,
-    ["value", "texts", "people say yes", "precision [95 %]", "at random", "recall [95 %]", "at random", "F1", "at random"],
+    [
+      "value",
+      "texts",
+      "people say yes",
+      "precision [95 %]",
+      "at random",
+      "recall [95 %]",
+      "at random",
+      "F1",
+      "at random",
+    ],
     values.map(({ value, texts, positives, scores, random }) => {
       const interval = (score: { value: number | null; low: number | null; high: number | null }): string =>
         score.low === null || score.high === null
@@ -62,7 +72,16 @@ function tableOf(files: readonly PrecisionFile[]): Table {
     name: "extractor",
     about: "Agreement of the extractor with human labels, and of as many yeses given at random.",
     columns: [
-      ...["extractor", "value", "texts", "positives", "precision", "precision_low", "precision_high", "random_precision"],
+      ...[
+        "extractor",
+        "value",
+        "texts",
+        "positives",
+        "precision",
+        "precision_low",
+        "precision_high",
+        "random_precision",
+      ],
       ...["recall", "recall_low", "recall_high", "random_recall", "f1", "random_f1"],
     ],
     rows: files.flatMap(({ extractor, values }) =>

@@ -40,14 +40,25 @@ ${htmlTable(
       name: "grader-agreement",
       about: "How often two graders gave the same answer the same grade, and Cohen's kappa.",
       columns,
-      rows: rows.map((row) => [row.suite, row.task, row.metric, row.first, row.second, row.answers, row.agree, row.kappa]),
+      rows: rows.map((row) => [
+        row.suite,
+        row.task,
+        row.metric,
+        row.first,
+        row.second,
+        row.answers,
+        row.agree,
+        row.kappa,
+      ]),
     },
   };
 }
 
 function agreementsOf(effects: readonly Effect[]): Agreement[] {
   const graders = unique(effects.flatMap(({ grader }) => grader ?? []));
-  const grades = new Map(graders.map((grader) => [grader, gradesOf(effects.filter((effect) => effect.grader === grader))]));
+  const grades = new Map(
+    graders.map((grader) => [grader, gradesOf(effects.filter((effect) => effect.grader === grader))]),
+  );
   const { suite, task, metric } = effects[0]!;
   return graders.flatMap((first, at) =>
     graders.slice(at + 1).flatMap((second): Agreement[] => {

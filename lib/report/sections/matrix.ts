@@ -23,10 +23,16 @@ export function matrixSection(context: SectionContext): Section | null {
         );
         if (cells.length === 0) return [];
         const labels = { Model: model, Arm: arm, Measure: measureTitle(suite, metric, grader) };
-        return [
-          { labels: { ...labels, Scale: "change" }, body: matrixOf(cells, context, false) },
-          { labels: { ...labels, Scale: "per unit of on-target shift" }, body: matrixOf(cells, context, true) },
+        const control = cells.find((effect) => effect.control !== null)?.control;
+        const scales: [Scale, string][] = [
+          ["change", "change"],
+          ["per unit", "per unit of on-target shift"],
         ];
+        if (control) scales.push(["beyond", `change beyond the arm ${control}`]);
+        return scales.map(([scale, label]) => ({
+          labels: { ...labels, Scale: label },
+          body: matrixOf(cells, context, scale),
+        }));
       }),
     ),
   );
@@ -51,7 +57,9 @@ function controlsPhrase({ arms }: Results): string {
     : "Without a random arm, what any training on pairs would have moved is not told apart from what the value moved.";
 }
 
-function matrixOf(effects: readonly Effect[], context: SectionContext, perUnit: boolean) {
+type Scale = "change" | "per unit" | "beyond";
+
+function matrixOf(effects: readonly Effect[], context: SectionContext, scale: Scale) {
   const columns = orderColumns(effects, context.results.values);
   const rows = unique(effects.map(({ value }) => value));
   const byPlace = new Map(effects.map((effect) => [JSON.stringify([effect.value, effect.task]), effect]));
@@ -59,21 +67,33 @@ function matrixOf(effects: readonly Effect[], context: SectionContext, perUnit: 
     columns.map((column): GridCell | string => {
       const effect = byPlace.get(JSON.stringify([row, column]));
       if (effect === undefined) return "not measured";
-      const cell = gridCell(effect, context);
-      if (!perUnit) return cell;
-      if (effect.unitMean === null) return effect.unitBlank ?? "no ratio";
-      return { ...cell, value: effect.unitMean, low: effect.unitLow, high: effect.unitHigh, unit: "ratio" };
+      return scaledCell(effect, gridCell(effect, context), scale);
     }),
   );
-  const { model, arm, suite, metric, grader } = effects[0]!;
-  const unit = perUnit ? unitName("ratio") : unitName(effects[0]!.unit);
+  const { model, arm, suite, metric, grader, control } = effects[0]!;
+  const unit = unitName(scale === "per unit" ? "ratio" : effects[0]!.unit);
+  const what = {
+    change: "change against the untrained model",
+    "per unit": "shift",
+    beyond: `change against the untrained model, minus that of the arm ${control}`,
+  }[scale];
   return renderGrid({
-    caption: `${measureTitle(suite, metric, grader)}, ${model}, arm ${arm}: ${perUnit ? "shift" : "change against the untrained model"}${unit === "" ? "" : `, ${unit}`}`,
+    caption: `${measureTitle(suite, metric, grader)}, ${model}, arm ${arm}: ${what}${unit === "" ? "" : `, ${unit}`}`,
     corner: "induced ↓  measured →",
     rows,
     columns,
     cells,
   });
+}
+
+function scaledCell(effect: Effect, cell: GridCell, scale: Scale): GridCell | string {
+  if (scale === "change") return cell;
+  if (scale === "beyond") {
+    const { beyondMean: value, beyondLow: low, beyondHigh: high, beyondVerdict: verdict, control } = effect;
+    return value === null || verdict === null ? `the arm ${control} lacks it` : { ...cell, value, low, high, verdict };
+  }
+  const { unitMean: value, unitLow: low, unitHigh: high, unitBlank } = effect;
+  return value === null ? (unitBlank ?? "no ratio") : { ...cell, value, low, high, unit: "ratio" };
 }
 
 /** Induced values first, in their order, so that the diagonal is a diagonal. */
@@ -86,16 +106,32 @@ function matrixTable(effects: readonly Effect[]): Table {
   return {
     name: "crosstalk",
     about:
-      "Change of each measure on the held-out items of each value against the untrained model, at the last checkpoint, with its 95 % interval; per_unit is per unit of the on-target shift, above_zero the share of items above 0 (of a margin, the accuracy).",
+      "Change of each measure on the held-out items of each value against the untrained model, at the last checkpoint, with its 95 % interval; per_unit is per unit of the on-target shift, above_zero the share of items above 0 (of a margin, the accuracy); beyond is the change minus that of the control arm.",
     columns: [
       ...["model", "arm", "induced", "measured", "suite", "metric", "grader", "step", "before", "after"],
-      ...["above_zero_before", "above_zero_after", "delta", "ci_low", "ci_high", "p", "p_adjusted", "verdict", "per_unit", "per_unit_low", "per_unit_high", "per_unit_blank", "seeds", "clusters", "items"],
+      ...[
+        "above_zero_before",
+        "above_zero_after",
+        "delta",
+        "ci_low",
+        "ci_high",
+        "p",
+        "p_adjusted",
+        "verdict",
+        "per_unit",
+        "per_unit_low",
+        "per_unit_high",
+        "per_unit_blank",
+      ],
+      ...["control", "beyond", "beyond_low", "beyond_high", "beyond_verdict", "seeds", "clusters", "items"],
     ],
     rows: effects.map((effect) => [
       ...[effect.model, effect.arm, effect.value, effect.task, effect.suite, effect.metric, effect.grader, effect.step],
       ...[effect.before, effect.after, effect.aboveBefore, effect.aboveAfter, effect.mean, effect.low, effect.high],
       ...[effect.p, effect.adjusted, effect.verdict],
-      ...[effect.unitMean, effect.unitLow, effect.unitHigh, effect.unitBlank, effect.seeds, effect.clusters, effect.items],
+      ...[effect.unitMean, effect.unitLow, effect.unitHigh, effect.unitBlank],
+      ...[effect.control, effect.beyondMean, effect.beyondLow, effect.beyondHigh, effect.beyondVerdict],
+      ...[effect.seeds, effect.clusters, effect.items],
     ]),
   };
 }

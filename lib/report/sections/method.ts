@@ -22,7 +22,7 @@ export function methodSection(
   return {
     id: "method",
     title: "How it was made",
-    body: html`<p>${METHOD} Every number derives from items.jsonl.</p>
+    body: html`<p>${METHOD} “Beyond” an arm is the difference of the two changes, with the runs of both. Every number derives from items.jsonl.</p>
 <dl class="facts">${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>
 <h3>Tables beside this page</h3>
 <p>Each as CSV and as JSON in the folder <code>tables</code>.</p>

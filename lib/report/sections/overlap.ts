@@ -49,7 +49,8 @@ ${conclude(
     tables: [
       {
         name: "label-overlap",
-        about: "How often another value is on the same side alone, or on the other side alone, in the pairs of a value.",
+        about:
+          "How often another value is on the same side alone, or on the other side alone, in the pairs of a value.",
         columns: ["value", "other", "pairs", "same_side", "opposite_side"],
         rows: overlap.map((cell) => [cell.value, cell.other, cell.pairs, cell.sameSide, cell.oppositeSide]),
       } satisfies Table,

@@ -8,7 +8,9 @@ import { foldedTable, type Table } from "../table.js";
 import { conclude, renderChart, renderViews, type Section, type SectionContext } from "./section.js";
 
 export function seedsSection({ results }: SectionContext): Section {
-  const cells = results.effects.filter((effect) => effect.final && isMeasure(effect, results.primary) && effect.arm === results.arms[0]);
+  const cells = results.effects.filter(
+    (effect) => effect.final && isMeasure(effect, results.primary) && effect.arm === results.arms[0],
+  );
   const own = cells.filter(({ onTarget }) => onTarget);
   if (results.seeds < 2)
     return {
