@@ -81,7 +81,7 @@ function renderLegend(limit: number, unit: Unit): Html {
   return html`<div class="legend"><ol class="steps" aria-label="Colour scale, ${unitName(unit)}">${steps}</ol><span>${unit === "" ? "in units of the measure" : unitName(unit)}; colour follows the square root of the size</span></div>`;
 }
 
-const MARKS = html`<p class="marks"><span><span class="swatch own"></span> the induced value itself</span> <span><strong>bold</strong> different from the untrained model</span> <span><b>?</b> undecided</span> <span><b>≈</b> equivalent within the stated margin</span> <span><span class="swatch blank"></span> not supported by the data</span></p>`;
+const MARKS = html`<p class="marks"><span><span class="swatch own"></span> the induced value itself</span> <span><strong>bold</strong> different from the untrained model</span> <span><b>?</b> undecided, once the number of cells is allowed for</span> <span><b>≈</b> equivalent within the stated margin</span> <span><span class="swatch blank"></span> not supported by the data</span></p>`;
 
 /** 1, 2, 3, 4, 5, 6, 8 or 10 times a power of ten, at least `value`. */
 function niceLimit(value: number): number {

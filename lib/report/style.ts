@@ -61,7 +61,8 @@ caption span{display:inline-block;position:sticky;left:0;max-width:min(46rem,cal
 .heat{border-spacing:3px;font-size:.95rem}
 .heat th{font-weight:500;text-align:left;padding:.15rem .6rem .15rem 0;line-height:1.25}
 .heat tbody th{position:sticky;left:0;background:var(--surface);z-index:1;max-width:13rem;min-width:5.5rem;overflow-wrap:anywhere}
-.heat thead th{vertical-align:bottom;text-align:center;padding:.15rem .25rem .3rem;max-width:9rem;overflow-wrap:anywhere}
+.heat thead th{vertical-align:bottom;text-align:center;padding:.15rem .25rem .3rem}
+.heat thead th span{display:inline-block;max-width:9rem;overflow-wrap:break-word}
 .corner{font-size:.78rem;color:var(--muted);vertical-align:bottom;padding:0 .6rem .3rem 0;white-space:nowrap}
 .heat tbody td{min-width:7.4rem;height:3.6rem;padding:.25rem .3rem;text-align:center;border-radius:.3rem;position:relative;line-height:1.2}
 .heat b{display:block;font-weight:400;font-size:1.05rem;white-space:nowrap}
@@ -74,7 +75,7 @@ caption span{display:inline-block;position:sticky;left:0;max-width:min(46rem,cal
 .blank{background:repeating-linear-gradient(135deg,transparent 0 5px,var(--line) 5px 6px)}
 .dense{border-spacing:2px;font-size:.82rem}
 .dense thead th{height:8.5rem;padding:0 0 .3rem}
-.dense thead th span{writing-mode:vertical-rl;transform:rotate(180deg);display:inline-block;max-height:8.2rem;line-height:1.1}
+.dense thead th span{writing-mode:vertical-rl;transform:rotate(180deg);max-height:8.2rem;line-height:1.1}
 .dense tbody td{min-width:2.9rem;height:2.15rem;padding:.1rem}
 .dense b{font-size:.82rem}
 .dense i{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
