@@ -42,7 +42,10 @@ export function crossedBootstrap(
     if (!Number.isFinite(value)) throw new RangeError(`the statistic of a resample is ${value}`);
     return value;
   };
-  const ones: CrossedWeights = { runs: groups.map((runs) => new Float64Array(runs).fill(1)), clusters: new Float64Array(clusters).fill(1) };
+  const ones: CrossedWeights = {
+    runs: groups.map((runs) => new Float64Array(runs).fill(1)),
+    clusters: new Float64Array(clusters).fill(1),
+  };
   const estimate = evaluate(ones);
   const ofClusters = new Moments();
   const ofRuns = groups.map(() => new Moments());

@@ -4,7 +4,14 @@
  * there is one, with an interval, a p-value adjusted for the number of cells, a verdict, and the change per unit of what
  * the induction did to its own target. docs/statistics.md says what each figure may be read as.
  */
-import { type CrossedEstimate, crossedDifference, crossedMean, crossedVariance, type Inference, infer } from "./crossed.js";
+import {
+  type CrossedEstimate,
+  crossedDifference,
+  crossedMean,
+  crossedVariance,
+  type Inference,
+  infer,
+} from "./crossed.js";
 import { equivalenceP, type Verdict, verdict } from "./equivalence.js";
 import { crossedRatio, type Ratio } from "./fieller.js";
 import { countRelabellings, type PromptPart, relabelledMaxT } from "./max-t.js";
@@ -117,7 +124,8 @@ function matrixOf(table: StudyTable, metric: string, options: CrosstalkStudyOpti
   if (measured.length === 0) throw new RangeError(`${metric}: the untrained model (base) has no items to compare with`);
   const rows = rowsOf(table.runs(arm), arm);
   const controls = control === undefined ? [] : table.runs(control);
-  if (control !== undefined && controls.length === 0) throw new RangeError(`there is no run of the control arm ${control}`);
+  if (control !== undefined && controls.length === 0)
+    throw new RangeError(`there is no run of the control arm ${control}`);
 
   const raw: RawCell[] = [];
   const controlMeans = new Map<string, CrossedEstimate>();

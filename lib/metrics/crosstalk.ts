@@ -7,8 +7,8 @@
  * interval is over pairs: it says nothing of other runs. Accuracy is the share of pairs with a margin above 0.
  */
 import type { Interval } from "./bootstrap.js";
-import { crosstalkOfTable } from "./crosstalk-study.js";
 import type { Inference } from "./crossed.js";
+import { crosstalkOfTable } from "./crosstalk-study.js";
 import { StudyTable } from "./study-items.js";
 
 /** One pair under one adapter. */
@@ -74,7 +74,9 @@ export function crosstalkMatrix(margins: readonly PairMargin[], options: Crossta
       const [after, before] = [adapter, "base"].map((name) => accuracy.get(keyOf(name, value))?.pairs ?? 0);
       const leftOut = study!.cells.find((cell) => cell.induced === adapter && cell.measured === value)?.leftOut;
       if (leftOut !== 0)
-        throw new RangeError(`${adapter} has ${after} pairs of ${value}, the untrained model ${before}, not the same ones`);
+        throw new RangeError(
+          `${adapter} has ${after} pairs of ${value}, the untrained model ${before}, not the same ones`,
+        );
     }
   const cells = study!.cells.map(({ induced, measured, delta }, index) => ({
     induced,

@@ -45,7 +45,10 @@ export function doseResponse(doses: readonly Dose[], confidence = 0.95): DoseRes
     sideEffects: Object.fromEntries(
       names.map((name) => {
         const estimate = side(dose, name);
-        return [name, { shift: infer(estimate, { confidence }), perUnit: crossedRatio(estimate, dose.target, confidence) }];
+        return [
+          name,
+          { shift: infer(estimate, { confidence }), perUnit: crossedRatio(estimate, dose.target, confidence) },
+        ];
       }),
     ),
   }));

@@ -56,7 +56,12 @@ export function crossedRatio(numerator: CrossedEstimate, denominator: CrossedEst
   const most = Math.sqrt(aa * bb);
   const ab = (unclamped(both) - unclamped(numerator) - unclamped(denominator)) / 2;
   const t = studentQuantile((1 + confidence) / 2, contrast.df);
-  const interval = fiellerInterval(numerator.estimate, denominator.estimate, { aa, bb, ab: Math.max(-most, Math.min(most, ab)) }, t);
+  const interval = fiellerInterval(
+    numerator.estimate,
+    denominator.estimate,
+    { aa, bb, ab: Math.max(-most, Math.min(most, ab)) },
+    t,
+  );
   if (interval === null) return { kind: "blank", why: "denominator not shown to differ from 0" };
   return { kind: "ratio", ratio, ...interval, df: contrast.df };
 }

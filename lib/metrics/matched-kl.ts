@@ -2,8 +2,9 @@
  * Shifts compared at the same distance from the untrained model. Two arms at the same step may be at different distances,
  * and whatever is farther away shows larger side effects; at the same KL divergence they are alike in that.
  */
-import { type CrossedWeights, crossedBootstrap, type CrossedBootstrapOptions } from "./crossed-bootstrap.js";
+
 import type { Inference } from "./crossed.js";
+import { type CrossedBootstrapOptions, type CrossedWeights, crossedBootstrap } from "./crossed-bootstrap.js";
 import { isotonic } from "./isotonic.js";
 
 /** KL and shift of several runs at their checkpoints, summed by cluster. KL and shift may come from different clusters. */
@@ -50,11 +51,7 @@ export function compareAtKl(
   return shiftDifferenceAtKl([first, second], kl, options);
 }
 
-function shiftDifferenceAtKl(
-  arms: readonly Trajectory[],
-  kl: number,
-  options: CrossedBootstrapOptions,
-): MatchedShift {
+function shiftDifferenceAtKl(arms: readonly Trajectory[], kl: number, options: CrossedBootstrapOptions): MatchedShift {
   if (!(kl > 0 && Number.isFinite(kl))) throw new RangeError(`shifts cannot be matched at a KL of ${kl}`);
   const clusters = arms[0]!.shiftCounts.length;
   const all = new Float64Array(clusters).fill(1);

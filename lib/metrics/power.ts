@@ -38,32 +38,42 @@ export interface Design {
   alpha?: number;
 }
 
-/** Standard error of the mean of a design, and Satterthwaite's degrees of freedom at the true components. */
-export function expectedError({ runs: S, prompts: K, components }: Design): { standardError: number; df: number } {
+/** What a design's interval rests on, at the true components. */
+export interface ExpectedError {
+  standardError: number;
+  /** Degrees of freedom of the interval (crossed.ts), which sets how large an estimate has to be. */
+  df: number;
+  /** Satterthwaite's: how much the standard error itself will vary. */
+  spreadDf: number;
+}
+
+/** @throws RangeError with fewer than two runs or prompts */
+export function expectedError({ runs: S, prompts: K, components }: Design): ExpectedError {
+  if (!(S >= 2 && K >= 2)) throw new RangeError(`${S} runs on ${K} prompts show no variance of runs`);
   const rest = components.rest / (S * K);
-  const parts = [
-    { variance: components.run / S + rest, df: S - 1 },
-    { variance: components.prompt / K + rest, df: K - 1 },
-    { variance: rest, df: (S - 1) * (K - 1) },
-  ];
-  const variance = parts[0]!.variance + parts[1]!.variance - rest;
-  const spread = parts.reduce((sum, part) => sum + (part.variance === 0 ? 0 : part.variance ** 2 / part.df), 0);
-  return { standardError: Math.sqrt(variance), df: Math.max(variance ** 2 / spread, Math.min(S - 1, K - 1)) };
+  const ofRuns = components.run / S + rest;
+  const ofPrompts = components.prompt / K + rest;
+  const variance = ofRuns + ofPrompts - rest;
+  const share = ofRuns / variance;
+  const squares = ofRuns ** 2 / (S - 1) + ofPrompts ** 2 / (K - 1) + rest ** 2 / ((S - 1) * (K - 1));
+  return {
+    standardError: Math.sqrt(variance),
+    df: 1 / (share / (S - 1) + (1 - share) / (K - 1)),
+    spreadDf: variance ** 2 / squares,
+  };
 }
 
 /**
- * Probability that a design finds a shift, P(|T| > t_{1 − α/2, df}) with T noncentral t, ncp = shift / standard error.
- * Satterthwaite's approximation makes it one: with 3 runs expect a few percent of error.
+ * Probability that a design finds a shift, P(|T| > t_{1 − α/2, df}) with T noncentral t, ncp = shift / standard error. That
+ * T has Satterthwaite's degrees of freedom is an approximation: with 3 runs expect a few percent of error.
  *
  * @throws RangeError with fewer than two runs or prompts
  */
 export function powerOf(shift: number, design: Design): number {
-  const { alpha = 0.05, runs, prompts } = design;
-  if (!(runs >= 2 && prompts >= 2)) throw new RangeError(`${runs} runs on ${prompts} prompts show no variance of runs`);
-  const { standardError, df } = expectedError(design);
+  const { standardError, df, spreadDf } = expectedError(design);
   const ncp = Math.abs(shift) / standardError;
-  const t = studentQuantile(1 - alpha / 2, df);
-  return noncentralUpper(t, df, ncp) + noncentralUpper(t, df, -ncp);
+  const t = studentQuantile(1 - (design.alpha ?? 0.05) / 2, df);
+  return noncentralUpper(t, spreadDf, ncp) + noncentralUpper(t, spreadDf, -ncp);
 }
 
 /**

@@ -33,7 +33,9 @@ export interface StudyRun {
 interface Measured {
   cluster: string;
   sum: number;
-  samples: Set<number>;
+  count: number;
+  /** Numbers of the samples; an item that has one only, sample 0, needs no set. */
+  samples?: Set<number>;
 }
 
 /** item → what was measured, over its samples. */
@@ -50,6 +52,7 @@ export interface ArmMeans {
 /** Items by metric, run and column. Memory grows with the number of (run, item) pairs, not of samples. */
 export class StudyTable {
   readonly #runs = new Map<string, StudyRun>();
+  #last: { key: string; run: StudyRun } | undefined;
   /** metric → column → run key → items; the untrained model's key is BASE. */
   readonly #metrics = new Map<string, Map<string, Map<string, Items>>>();
 
@@ -61,7 +64,12 @@ export class StudyTable {
     const columns = getOrMake(this.#metrics, metric, () => new Map<string, Map<string, Items>>());
     const runs = getOrMake(columns, task, () => new Map<string, Items>());
     const items = getOrMake(runs, key, () => new Map<string, Measured>());
-    const measured = getOrMake(items, item, () => ({ cluster, sum: 0, samples: new Set<number>() }));
+    const measured = items.get(item);
+    if (measured === undefined) {
+      items.set(item, { cluster, sum: y, count: 1, ...(sample === 0 ? {} : { samples: new Set([sample]) }) });
+      return;
+    }
+    measured.samples ??= new Set([0]);
     if (measured.samples.has(sample))
       throw new RangeError(
         `item ${item} of ${task} appears twice under ${line.adapter} (${metric}); keep one suite, grader and step`,
@@ -69,12 +77,17 @@ export class StudyTable {
     if (measured.cluster !== cluster)
       throw new RangeError(`item ${item} of ${task} is in cluster ${cluster} and in ${measured.cluster}`);
     measured.samples.add(sample);
+    measured.count++;
     measured.sum += y;
   }
 
+  /** Lines mostly come run by run, so the last one's key is kept. */
   #keyOf({ adapter, value, arm = "induce", seed, step }: StudyItem): string {
-    const key = JSON.stringify([adapter, value, arm, seed, step]);
-    getOrMake(this.#runs, key, () => ({ adapter, value, arm, seed, step }));
+    const last = this.#last;
+    if (last?.run.adapter === adapter && last.run.arm === arm && last.run.seed === seed)
+      if (last.run.value === value && last.run.step === step) return last.key;
+    const key = runKey({ adapter, value, arm, seed, step });
+    this.#last = { key, run: getOrMake(this.#runs, key, () => ({ adapter, value, arm, seed, step })) };
     return key;
   }
 
@@ -101,9 +114,7 @@ export class StudyTable {
     const byRun = this.#metrics.get(metric)?.get(column);
     const base = byRun?.get(BASE);
     if (byRun === undefined || base === undefined || runs.length === 0) return null;
-    const tables = runs.map(({ adapter, value, arm, seed, step }) =>
-      byRun.get(JSON.stringify([adapter, value, arm, seed, step])),
-    );
+    const tables = runs.map((run) => byRun.get(runKey(run)));
     const union = new Set(base.keys());
     for (const table of tables) for (const item of table?.keys() ?? []) union.add(item);
     const shared = [...base.keys()].filter((item) => tables.every((table) => table?.has(item)));
@@ -126,7 +137,7 @@ export class StudyTable {
         const after = table!.get(item)!;
         if (after.cluster !== before.cluster)
           throw new RangeError(`item ${item} of ${column} is in cluster ${after.cluster} and in ${before.cluster}`);
-        const change = after.sum / after.samples.size - before.sum / before.samples.size;
+        const change = after.sum / after.count - before.sum / before.count;
         sums[s * C + c]! += change;
         means[s]! += change / shared.length;
       }
@@ -137,6 +148,10 @@ export class StudyTable {
 }
 
 const BASE = "base";
+
+function runKey({ adapter, value, arm, seed, step }: StudyRun): string {
+  return JSON.stringify([adapter, value, arm, seed, step]);
+}
 
 function getOrMake<K, V>(map: Map<K, V>, key: K, make: () => V): V {
   let value = map.get(key);

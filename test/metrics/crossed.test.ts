@@ -1,7 +1,6 @@
 /** Means over runs × prompts: against analysis of variance, against definitions, and for coverage of a known truth. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { crossedBootstrap } from "#lib/metrics/crossed-bootstrap.js";
 import {
   type CrossedArray,
   combine,
@@ -10,6 +9,7 @@ import {
   crossedVariance,
   infer,
 } from "#lib/metrics/crossed.js";
+import { crossedBootstrap } from "#lib/metrics/crossed-bootstrap.js";
 import { studentQuantile } from "#lib/metrics/distributions.js";
 import { assertClose, GOLDEN } from "./support/golden.js";
 import { random } from "./support/random.js";
@@ -38,7 +38,8 @@ describe("crossedMean", () => {
       assertClose(parts.clusters!.variance, prompt, 1e-10, "clusters");
       assertClose(parts.interactions[0]!.variance, rest, 1e-10, "interaction");
       const [S, K] = [y.length, y[0]!.length];
-      const df = (run + prompt - rest) ** 2 / (run ** 2 / (S - 1) + prompt ** 2 / (K - 1) + rest ** 2 / ((S - 1) * (K - 1)));
+      const ofRuns = run / (run + prompt - rest);
+      const df = 1 / (ofRuns / (S - 1) + (1 - ofRuns) / (K - 1));
       const { standardError, low, high } = infer(estimate);
       assertClose(standardError! ** 2, run + prompt - rest, 1e-10, "V");
       assertClose((high! - low!) / 2, studentQuantile(0.975, df) * standardError!, 1e-10, "half the width");
@@ -63,7 +64,15 @@ describe("crossedMean", () => {
   });
 
   it("is a paired t test of runs where all prompts are alike, and of prompts where there is one run", () => {
-    const runs = infer(crossedMean(arrayOf([[1, 1], [2, 2], [4, 4]])));
+    const runs = infer(
+      crossedMean(
+        arrayOf([
+          [1, 1],
+          [2, 2],
+          [4, 4],
+        ]),
+      ),
+    );
     assertClose(runs.standardError!, Math.sqrt(7 / 3 / 3), 1e-12, "runs");
     assert.deepEqual([runs.over, runs.runs], ["runs and prompts", 3]);
     const single = infer(crossedMean(arrayOf([[1, 2, 4]])));
@@ -85,7 +94,14 @@ describe("crossedMean", () => {
     const { estimate, low, high, p, over } = infer(crossedMean(arrayOf([[2.5]])));
     assert.deepEqual([estimate, low, high, p, over], [2.5, null, null, null, "nothing"]);
     assert.equal(infer(crossedMean(arrayOf([[1], [2]]))).over, "runs");
-    const flat = infer(crossedMean(arrayOf([[3, 3], [3, 3]])));
+    const flat = infer(
+      crossedMean(
+        arrayOf([
+          [3, 3],
+          [3, 3],
+        ]),
+      ),
+    );
     assert.deepEqual([flat.low, flat.high, flat.p], [3, 3, 0]);
     assert.throws(() => crossedMean(arrayOf([[1, Number.NaN]])), RangeError);
     assert.throws(() => crossedMean({ ...arrayOf([[1, 2]]), sums: [1] }), RangeError);
@@ -98,11 +114,23 @@ describe("crossedMean", () => {
     const one = crossedMean(arrayOf(y));
     const same = infer(crossedDifference(one, one));
     assert.deepEqual([same.estimate, same.standardError], [0, 0]);
-    const shifted = crossedMean(arrayOf(y.map((row) => row.map((value, k) => value + k)), "others"));
+    const shifted = crossedMean(
+      arrayOf(
+        y.map((row) => row.map((value, k) => value + k)),
+        "others",
+      ),
+    );
     const { clusters } = crossedVariance(crossedDifference(shifted, one));
     // The prompts differ by 0 … 9, whose variance is 55/6, in a mean of 10.
     assertClose(clusters!.variance, 55 / 6 / 10, 1e-10, "prompt part of the difference");
-    assert.throws(() => combine([{ weight: 1, of: one }, { weight: 1, of: crossedMean(arrayOf(y.slice(1))) }]), RangeError);
+    assert.throws(
+      () =>
+        combine([
+          { weight: 1, of: one },
+          { weight: 1, of: crossedMean(arrayOf(y.slice(1))) },
+        ]),
+      RangeError,
+    );
   });
 });
 

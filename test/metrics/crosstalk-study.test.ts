@@ -1,9 +1,9 @@
 /** The crosstalk of a study on items whose answer is known, and what it refuses. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { crossedMean } from "#lib/metrics/crossed.js";
 import { crosstalkStudy } from "#lib/metrics/crosstalk-study.js";
 import { doseResponse } from "#lib/metrics/dose-response.js";
-import { crossedMean } from "#lib/metrics/crossed.js";
 import type { StudyItem } from "#lib/metrics/study-items.js";
 import { MATRIX, plantedItems, VALUES } from "./support/planted.js";
 
@@ -38,22 +38,51 @@ describe("crosstalkStudy", () => {
   });
 
   it("subtracts the control arm: the value's own runs where there are some, else those without a value", async () => {
-    const control = (value: string | undefined, name: string): Run => ({ adapter: name, value, arm: "random", seed: 0 });
-    const shared = [...lines(control(undefined, "r0"), "kind", [2, 3, 4]), ...lines(control(undefined, "r0"), "vain", [5, 5, 5])];
-    const own = [...lines(control("kind", "r1"), "kind", [3, 4, 5]), ...lines(control("kind", "r1"), "vain", [6, 6, 6])];
+    const control = (value: string | undefined, name: string): Run => ({
+      adapter: name,
+      value,
+      arm: "random",
+      seed: 0,
+    });
+    const shared = [
+      ...lines(control(undefined, "r0"), "kind", [2, 3, 4]),
+      ...lines(control(undefined, "r0"), "vain", [5, 5, 5]),
+    ];
+    const own = [
+      ...lines(control("kind", "r1"), "kind", [3, 4, 5]),
+      ...lines(control("kind", "r1"), "vain", [6, 6, 6]),
+    ];
     const deltas = async (items: StudyItem[]) =>
-      (await crosstalkStudy(items, { control: "random" }))[0]!.cells.map(({ delta, shift }) => [shift.estimate, delta.estimate]);
-    assert.deepEqual(await deltas([...base, ...trained, ...shared]), [[3, 2], [-0.5, -0.5]]);
-    assert.deepEqual(await deltas([...base, ...trained, ...shared, ...own]), [[3, 1], [-0.5, -1.5]]);
+      (await crosstalkStudy(items, { control: "random" }))[0]!.cells.map(({ delta, shift }) => [
+        shift.estimate,
+        delta.estimate,
+      ]);
+    assert.deepEqual(await deltas([...base, ...trained, ...shared]), [
+      [3, 2],
+      [-0.5, -0.5],
+    ]);
+    assert.deepEqual(await deltas([...base, ...trained, ...shared, ...own]), [
+      [3, 1],
+      [-0.5, -1.5],
+    ]);
   });
 
   it("makes one matrix a metric, and takes the mean over an item's samples", async () => {
-    const tokens = [...lines(BASE, "kind", [0, 0], "per_token"), ...lines(kind(0), "kind", [0.1, 0.3], "per_token")];
+    const tokens = [BASE, kind(0), kind(1)].flatMap((run) =>
+      lines(run, "kind", run === BASE ? [0, 0] : [0.1, 0.3], "per_token"),
+    );
     const sampled = lines(BASE, "kind", [0, 0], "sampled").concat(
-      [1, 3].flatMap((y, sample) => lines(kind(0), "kind", [y, y + 1], "sampled").map((line) => ({ ...line, sample }))),
+      [1, 3].flatMap((y, sample) =>
+        [kind(0), kind(1)].flatMap((run) =>
+          lines(run, "kind", [y, y + 1], "sampled").map((line) => ({ ...line, sample })),
+        ),
+      ),
     );
     const studies = await crosstalkStudy([...base, ...trained, ...tokens, ...sampled]);
-    assert.deepEqual(studies.map(({ metric }) => metric), ["margin", "per_token", "sampled"]);
+    assert.deepEqual(
+      studies.map(({ metric }) => metric),
+      ["margin", "per_token", "sampled"],
+    );
     assert.equal(studies[1]!.cells[0]!.delta.estimate, 0.2);
     assert.deepEqual([studies[2]!.cells[0]!.delta.estimate, studies[2]!.cells[0]!.delta.items], [2.5, 2]);
     assert.equal((await crosstalkStudy([...base, ...tokens], { metrics: ["per_token"] })).length, 1);
@@ -62,7 +91,9 @@ describe("crosstalkStudy", () => {
   it("speaks of prompts alone with one seed, and of nothing with one seed and one prompt", async () => {
     const [study] = await crosstalkStudy([...base, ...trained.filter(({ seed }) => seed === 0)]);
     assert.deepEqual(new Set(study!.cells.map(({ delta }) => delta.over)), new Set(["prompts"]));
-    const [tiny] = await crosstalkStudy([...lines(BASE, "kind", [1]), ...lines(kind(0), "kind", [2])], { margins: { margin: 1 } });
+    const [tiny] = await crosstalkStudy([...lines(BASE, "kind", [1]), ...lines(kind(0), "kind", [2])], {
+      margins: { margin: 1 },
+    });
     const [cell] = tiny!.cells;
     assert.deepEqual(
       [cell!.delta.estimate, cell!.p, cell!.adjustedP, cell!.verdict, cell!.perUnit.kind],
@@ -71,7 +102,10 @@ describe("crosstalkStudy", () => {
   });
 
   it("leaves out items that a run lacks, and says how many", async () => {
-    const [study] = await crosstalkStudy([...base, ...trained.filter(({ item, seed }) => !(seed === 1 && item === "vain:2"))]);
+    const [study] = await crosstalkStudy([
+      ...base,
+      ...trained.filter(({ item, seed }) => !(seed === 1 && item === "vain:2")),
+    ]);
     const other = study!.cells.find(({ measured }) => measured === "vain")!;
     assert.deepEqual([other.leftOut, other.delta.items, other.delta.estimate], [1, 2, -1]);
   });
@@ -93,13 +127,22 @@ describe("crosstalkStudy", () => {
 
   it("refuses items that contradict each other", async () => {
     const refuses = (items: StudyItem[], message: RegExp, options = {}) =>
-      assert.rejects(crosstalkStudy(items, options), (error) => error instanceof RangeError && message.test(error.message));
+      assert.rejects(
+        crosstalkStudy(items, options),
+        (error) => error instanceof RangeError && message.test(error.message),
+      );
     await refuses(trained, /untrained model \(base\) has no items/);
     await refuses([...base, ...trained, trained[0]!], /kind:0 of kind appears twice under kind-0/);
     await refuses([...base, { ...trained[0]!, y: Number.NaN }], /margin is NaN/);
     await refuses([...base, { ...trained[0]!, cluster: "elsewhere" }], /is in cluster elsewhere and in kind:0/);
-    await refuses([...base, ...trained, ...lines({ ...kind(0), step: 20 }, "kind", [1, 2, 3])], /same seed; keep one dose/);
-    await refuses([...base, ...lines({ adapter: "x", arm: "induce" }, "kind", [1, 2, 3])], /x of arm induce induces no value/);
+    await refuses(
+      [...base, ...trained, ...lines({ ...kind(0), step: 20 }, "kind", [1, 2, 3])],
+      /same seed; keep one dose/,
+    );
+    await refuses(
+      [...base, ...lines({ adapter: "x", arm: "induce" }, "kind", [1, 2, 3])],
+      /x of arm induce induces no value/,
+    );
     await refuses([...base, ...trained], /no run of the control arm random/, { control: "random" });
   });
 });
@@ -109,9 +152,16 @@ describe("doseResponse", () => {
     crossedMean({ group, runs: 2, clusters: ["a", "b"], counts: [1, 1], sums: [shift, shift + 1, shift, shift + 1] });
 
   it("orders doses, and has the least-squares slope of what they did", () => {
-    const doses = [40, 10, 20].map((dose) => ({ dose, target: at(0.1 * dose), sideEffects: { humor: at(2 - 0.05 * dose) } }));
+    const doses = [40, 10, 20].map((dose) => ({
+      dose,
+      target: at(0.1 * dose),
+      sideEffects: { humor: at(2 - 0.05 * dose) },
+    }));
     const { points, slopes } = doseResponse(doses);
-    assert.deepEqual(points.map(({ dose }) => dose), [10, 20, 40]);
+    assert.deepEqual(
+      points.map(({ dose }) => dose),
+      [10, 20, 40],
+    );
     assert.ok(!(Math.abs(slopes!.target.estimate - 0.1) > 1e-12));
     assert.ok(!(Math.abs(slopes!.sideEffects.humor!.estimate + 0.05) > 1e-12));
     assert.ok(!(slopes!.target.standardError! > 1e-12), "prompts that respond alike at every dose cancel in a slope");

@@ -28,7 +28,9 @@ describe("distributions", () => {
 
   it("pass into the normal distribution", () => {
     assert.equal(studentQuantile(0.975, Number.POSITIVE_INFINITY), normalQuantile(0.975));
-    assertClose(studentQuantile(0.975, 9e11), normalQuantile(0.975), 1e-10, "t of 9e11 degrees of freedom");
+    assertClose(studentQuantile(0.975, 1e13), normalQuantile(0.975), 1e-12, "t of 1e13 degrees of freedom");
+    for (const t of [0.2, 1, 5, 30])
+      assertClose(studentUpper(t, 1e5), studentUpper(t, 1e5 + 1e-7), 1e-10, `either side of 1e5, t ${t}`);
     assertClose(studentTwoSided(-1.959963984540054, Number.POSITIVE_INFINITY), 0.05, 1e-12, "two-sided");
     assert.equal(studentTwoSided(0, 3), 1);
   });

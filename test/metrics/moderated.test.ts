@@ -22,16 +22,16 @@ describe("moderated variances", () => {
     const prior = fitVariancePrior(alike);
     assert.equal(prior.df, Number.POSITIVE_INFINITY);
     assert.deepEqual(moderate({ variance: 9, df: 4 }, prior), { variance: prior.variance, df: prior.df });
-    assert.deepEqual(fitVariancePrior(alike.slice(0, 4)), { df: 0, variance: 0 });
+    assert.deepEqual(fitVariancePrior(alike.slice(0, 9)), { df: 0, variance: 0 });
     assert.deepEqual(moderate({ variance: 9, df: 4 }, { df: 0, variance: 0 }), { variance: 9, df: 4 });
     assert.throws(() => fitVariancePrior([{ variance: -1, df: 2 }]), RangeError);
     assert.throws(() => fitVariancePrior([{ variance: Number.NaN, df: 2 }]), RangeError);
   });
 
   it("give intervals that hold the truth in 93 to 97 % and are shorter with 3 runs", () => {
-    // 100 studies of 20 cells whose variances have 8 degrees of freedom: the error of a coverage of 0.95 is 0.005.
+    // 400 studies of 20 cells, whose true variances have 8 degrees of freedom: the error of a coverage of 0.95 is 0.0025.
     const world = { runs: 3, clusters: 100, run: 0.3, prompt: 1, rest: 1, cells: 20, priorDf: 8 };
-    const { plain, moderated } = moderatedCoverage(world, 100, 5);
+    const { plain, moderated } = moderatedCoverage(world, 400, 5);
     for (const { held, replicates } of [plain, moderated]) {
       const share = held / replicates;
       assert.ok(share >= 0.93 && share <= 0.97, `${share}`);

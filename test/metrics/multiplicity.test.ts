@@ -47,7 +47,10 @@ describe("max-T", () => {
   });
 
   it("counts relabellings, draws the same ones for the same seed, and never says 0", () => {
-    assert.deepEqual([countRelabellings(3, 23), countRelabellings(5, 25), countRelabellings(1, 21)], [1771, 53_130, 21]);
+    assert.deepEqual(
+      [countRelabellings(3, 23), countRelabellings(5, 25), countRelabellings(1, 21)],
+      [1771, 53_130, 21],
+    );
     const draw = random(2);
     const runs = Array.from({ length: 25 }, () => [draw.normal(), draw.normal()]);
     const once = relabelledMaxT(runs.slice(0, 5), runs.slice(5), { most: 500, seed: 1 });

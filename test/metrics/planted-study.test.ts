@@ -2,18 +2,20 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { crosstalkStudy } from "#lib/metrics/crosstalk-study.js";
-import { plantedRates } from "./support/planted-rates.js";
 import { MATRIX, plantedItems, VALUES } from "./support/planted.js";
+import { plantedRates } from "./support/planted-rates.js";
 
 describe("a planted study of 5 values on 200 prompts", () => {
   for (const seeds of [3, 5])
     it(`is recovered with ${seeds} seeds: intervals hold the truth, null cells are not found beyond the level`, async () => {
-      const studies = 80;
+      const studies = 40;
       const rates = await plantedRates({ values: VALUES, seeds, prompts: 200, matrix: MATRIX }, studies, 1000 * seeds);
-      // 80 studies of 25 cells: the error of a coverage of 0.95 is 0.005; on-target cells alone 0.011.
-      for (const [name, share] of Object.entries(rates.coverage))
+      // 40 studies of 25 cells: the error of a coverage of 0.95 is 0.007; of on-target cells alone 0.015.
+      const { "on target": onTarget, ...others } = rates.coverage;
+      for (const [name, share] of Object.entries(others))
         assert.ok(share >= 0.93 && share <= 0.97, `${name}: ${share}`);
-      // 12 null cells of 80 studies: the error of a rate of 0.05 is 0.007.
+      assert.ok(onTarget! >= 0.92 && onTarget! <= 0.98, `on target: ${onTarget}`);
+      // 12 null cells of 40 studies: the error of a rate of 0.05 is 0.01.
       assert.ok(rates.nullFoundUnadjusted <= 0.07, `null cells found before adjustment: ${rates.nullFoundUnadjusted}`);
       // Benjamini and Yekutieli hold the false share of what is found below 0.05.
       assert.ok(rates.falseDiscoveryRate <= 0.05, `false discoveries: ${rates.falseDiscoveryRate}`);
@@ -25,13 +27,13 @@ describe("a planted study of 5 values on 200 prompts", () => {
 
   it("is recovered against 20 random-subset runs that drift, with max-T", async () => {
     const study = { values: VALUES, seeds: 5, prompts: 200, matrix: MATRIX, nullRuns: 20, drift: -0.7 };
-    const studies = 25;
+    const studies = 10;
     const rates = await plantedRates(study, studies, 9000);
     assert.deepEqual(rates.methods, ["max-t"]);
-    // 25 studies of 25 cells: the error of a coverage of 0.95 is 0.009.
-    assert.ok(rates.coverage.moderated! >= 0.93 && rates.coverage.moderated! <= 0.975, `${rates.coverage.moderated}`);
-    // At most 5 % of studies find any null cell: of 25, 4 or more would be a chance of 3 %.
-    assert.ok(rates.studiesWithFalseFindings <= 3 / studies, `${rates.studiesWithFalseFindings}`);
+    // 10 studies of 25 cells: the error of a coverage of 0.95 is 0.014.
+    assert.ok(rates.coverage.moderated! >= 0.92, `${rates.coverage.moderated}`);
+    // Each study finds a null cell with probability 0.05 at most: 3 or more of 10 would be a chance of 1 %.
+    assert.ok(rates.studiesWithFalseFindings <= 2 / studies, `${rates.studiesWithFalseFindings}`);
     assert.ok(rates.movedFound > 0.6, `moved cells found: ${rates.movedFound}`);
   });
 

@@ -2,8 +2,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { crossedMean } from "#lib/metrics/crossed.js";
-import { expectedError, noncentralUpper, powerOf, smallestDetectableShift, varianceComponents } from "#lib/metrics/power.js";
-import { GOLDEN, assertClose } from "./support/golden.js";
+import {
+  expectedError,
+  noncentralUpper,
+  powerOf,
+  smallestDetectableShift,
+  varianceComponents,
+} from "#lib/metrics/power.js";
+import { assertClose, GOLDEN } from "./support/golden.js";
 import { random } from "./support/random.js";
 import { detectionRate, simulateArray } from "./support/simulate.js";
 
@@ -17,9 +23,11 @@ describe("noncentralUpper", () => {
 describe("power", () => {
   const components = { run: 0.04, prompt: 1, rest: 0.5 };
 
-  it("is the level at no shift, and grows to 1", () => {
+  it("is at most the level at no shift, and grows to 1", () => {
     const design = { runs: 5, prompts: 200, components };
-    assertClose(powerOf(0, design), 0.05, 1e-8, "at 0");
+    assert.ok(powerOf(0, design) <= 0.05 && powerOf(0, design) > 0.03, `at 0: ${powerOf(0, design)}`);
+    const sure = { runs: 2000, prompts: 2000, components };
+    assertClose(powerOf(0, sure), 0.05, 1e-2, "at 0, with so many runs and prompts that both are sure");
     assert.ok(powerOf(0.3, design) < powerOf(0.4, design));
     assert.ok(powerOf(5, design) > 0.999999);
     assert.throws(() => powerOf(1, { ...design, runs: 1 }), RangeError);

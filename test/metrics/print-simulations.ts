@@ -4,8 +4,8 @@
  *     npx tsc -p test/tsconfig.json && node build/test/test/metrics/print-simulations.js [replicates]
  */
 import { smallestDetectableShift } from "#lib/metrics/power.js";
-import { plantedRates } from "./support/planted-rates.js";
 import { MATRIX, VALUES } from "./support/planted.js";
+import { plantedRates } from "./support/planted-rates.js";
 import {
   type Coverage,
   crossedCoverage,
@@ -33,15 +33,25 @@ const WORLDS: [string, Omit<World, "runs" | "clusters">][] = [
   ["as much from either (0.1, 1.4, 0.5)", { run: 0.1, prompt: 1.4, rest: 0.5 }],
   ["prompts differ most (0.02, 1, 0.3)", { run: 0.02, prompt: 1, rest: 0.3 }],
   ["only the rest (0, 0, 1)", { run: 0, prompt: 0, rest: 1 }],
-  ["skewed prompts, clusters of 1 to 5 (0.2, 1, 1)", { run: 0.2, prompt: 1, rest: 1, largestCluster: 5, shape: "skewed" }],
+  [
+    "skewed prompts, clusters of 1 to 5 (0.2, 1, 1)",
+    { run: 0.2, prompt: 1, rest: 1, largestCluster: 5, shape: "skewed" },
+  ],
 ];
 
 const few = Math.ceil(replicates / 10);
-console.log(`${replicates} replicates: a share of 95 % has a standard error of ${percent(Math.sqrt(0.0475 / replicates))} %.`);
+console.log(
+  `${replicates} replicates: a share of 95 % has a standard error of ${percent(Math.sqrt(0.0475 / replicates))} %.`,
+);
 
 print(
   "Coverage of 95 % intervals, % (σ of runs, prompts, rest); beneath, percentiles of an uncorrected pigeonhole bootstrap",
-  ["world", "prompts", ...[1, 2, 3, 5, 10].map((runs) => `${runs} runs`), ...[3, 5].map((runs) => `percentile, ${runs} runs`)],
+  [
+    "world",
+    "prompts",
+    ...[1, 2, 3, 5, 10].map((runs) => `${runs} runs`),
+    ...[3, 5].map((runs) => `percentile, ${runs} runs`),
+  ],
   WORLDS.flatMap(([name, world]) =>
     [30, 200].map((clusters) => [
       name,
@@ -128,7 +138,13 @@ print(
 );
 
 const planted: (string | number)[][] = [];
-for (const [seeds, nullRuns] of [[1, 0], [3, 0], [5, 0], [3, 20], [5, 20]] as const) {
+for (const [seeds, nullRuns] of [
+  [1, 0],
+  [3, 0],
+  [5, 0],
+  [3, 20],
+  [5, 20],
+] as const) {
   const study = { values: VALUES, seeds, prompts: 200, matrix: MATRIX, nullRuns, drift: nullRuns > 0 ? -0.7 : 0 };
   const rates = await plantedRates(study, Math.ceil(replicates / 50), 20_000);
   planted.push([
@@ -146,8 +162,18 @@ for (const [seeds, nullRuns] of [[1, 0], [3, 0], [5, 0], [3, 20], [5, 20]] as co
 print(
   `The planted study, ${Math.ceil(replicates / 50)} times: 5 values × 200 items; coverage of 95 % intervals, %; error rates, %`,
   [
-    "seeds", "random runs", "correction", "plain", "moderated", "on target", "per unit", "null cell has p < 0.05",
-    "any null cell found", "false share of what is found", "moved cells found", "null cells called equivalent (±0.5)",
+    "seeds",
+    "random runs",
+    "correction",
+    "plain",
+    "moderated",
+    "on target",
+    "per unit",
+    "null cell has p < 0.05",
+    "any null cell found",
+    "false share of what is found",
+    "moved cells found",
+    "null cells called equivalent (±0.5)",
   ],
   planted,
 );

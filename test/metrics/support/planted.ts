@@ -40,7 +40,14 @@ export function* plantedItems(study: PlantedStudy, seed: number): Generator<Stud
   const untrained = values.map(() => Array.from({ length: prompts }, () => UNTRAINED * draw.normal()));
   for (const [j, task] of values.entries())
     for (let k = 0; k < prompts; k++)
-      yield { adapter: "base", task, metric: "margin", item: `${task}:${k}`, cluster: `${task}:${cluster(k)}`, y: untrained[j]![k]! };
+      yield {
+        adapter: "base",
+        task,
+        metric: "margin",
+        item: `${task}:${k}`,
+        cluster: `${task}:${cluster(k)}`,
+        y: untrained[j]![k]!,
+      };
 
   function* runItems(run: Pick<StudyItem, "adapter" | "value" | "arm" | "seed">, cells: Cell[]): Generator<StudyItem> {
     for (const [j, task] of values.entries()) {

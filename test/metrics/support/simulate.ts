@@ -5,8 +5,8 @@
 import { type CrossedArray, crossedDifference, crossedMean, type Inference, infer } from "#lib/metrics/crossed.js";
 import { equivalenceP } from "#lib/metrics/equivalence.js";
 import { crossedRatio } from "#lib/metrics/fieller.js";
-import { fitVariancePrior, moderate } from "#lib/metrics/moderated.js";
 import { relabelledMaxT } from "#lib/metrics/max-t.js";
+import { fitVariancePrior, moderate } from "#lib/metrics/moderated.js";
 import { type Random, random } from "./random.js";
 
 /** y_sk = mean + a_s + b_c + g_k + e_sk: runs, clusters, prompts within a cluster, and the rest. */
@@ -191,7 +191,13 @@ export function detectionRate(world: World, replicates: number, seed: number): n
  * deviations. Bonferroni over rows, as the study has it.
  */
 export function maxTErrorRate(
-  { rows, runs, nullRuns, columns, moved }: { rows: number; runs: number; nullRuns: number; columns: number; moved: number },
+  {
+    rows,
+    runs,
+    nullRuns,
+    columns,
+    moved,
+  }: { rows: number; runs: number; nullRuns: number; columns: number; moved: number },
   replicates: number,
   seed: number,
 ): number {
@@ -204,7 +210,11 @@ export function maxTErrorRate(
   for (let replicate = 0; replicate < replicates; replicate++) {
     const nulls = Array.from({ length: nullRuns }, () => run(0));
     const found = Array.from({ length: rows }, () => {
-      const adjusted = relabelledMaxT(Array.from({ length: runs }, () => run(5)), nulls, { most: 1000, seed: replicate });
+      const adjusted = relabelledMaxT(
+        Array.from({ length: runs }, () => run(5)),
+        nulls,
+        { most: 1000, seed: replicate },
+      );
       return adjusted.slice(moved).some((p) => rows * p <= 0.05);
     });
     wrong += found.some(Boolean) ? 1 : 0;
