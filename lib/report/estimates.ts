@@ -61,7 +61,7 @@ const MARGINS: Readonly<Record<Unit, number | null>> = {
 export const METHOD =
   "Differences are paired by item. Intervals are 95 % t intervals over training runs × prompts; with one run they are over " +
   "prompts alone. Variances between runs are moderated over the cells of a matrix. P-values are adjusted over the cells of " +
-  "a matrix off the diagonal, and over those on it, by Benjamini and Yekutieli; “different” and “equivalent” are at 5 %. " +
+  "a matrix off the diagonal, and over those on it, by Benjamini and Yekutieli (beyond a control arm of twenty runs or more by max-T); “different” and “equivalent” are at 5 %. " +
   "Equivalence margins: 2 points, 1 nat, 0.02 nats per token. Ratios have Fieller’s intervals.";
 
 const METRIC = "y";

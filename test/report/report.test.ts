@@ -42,7 +42,7 @@ function collect(items: readonly EvaluationItem[]): Results {
 describe("a report of a simulated study", () => {
   it("finds the planted matrix, keeps controls apart, and leaves cells without support blank", async () => {
     await withFolder(async (folder) => {
-      await writeSimulatedStudy(folder, SMALL);
+      await writeSimulatedStudy(folder, { ...SMALL, steps: [64], prompts: 4 });
       await writeReport(folder);
       const rows = table(folder, "crosstalk").filter(({ metric }) => metric === "log_margin");
       assert.equal(rows.length, SMALL.arms.length * SMALL.values.length * (SMALL.values.length + 1));
