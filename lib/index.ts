@@ -110,6 +110,7 @@ export {
 } from "./precision/measure.js";
 export type { PickTest } from "./precision/pick-tests.js";
 export { type ScoreTextsOptions, scoreTexts } from "./precision/score-texts.js";
+export { type About, type WriteReportOptions, type WrittenReport, writeReport } from "./report/write-report.js";
 export type { Exchange, Extractor, Scores } from "./values/extractor.js";
 export { type ExtractorName, type OpenExtractorOptions, openExtractor } from "./values/extractors.js";
 export { type LabelledPair, type LabelPairsOptions, type LabelProgress, labelPairs } from "./values/label-pairs.js";
