@@ -35,14 +35,20 @@ const METRICS: Record<string, MetricWords> = {
   exact_match: { title: "exact match", unit: "share" },
   accuracy: { title: "accuracy", unit: "share" },
   refusal: { title: "refusals", unit: "share" },
+  refusal_log_odds: { title: "log-odds of refusing", unit: "nats" },
+  user_margin: { title: "log-margin of the user’s side", unit: "nats" },
+  shift: { title: "log-margin, told view minus none", unit: "nats" },
+  expressed: { title: "answers that express it", unit: "share" },
 };
 
 /** Sums and parts that other metrics are made of. */
-const HIDDEN = /^(kl_|logprob_|sum_|words$|bytes$|tokens$)/;
+const HIDDEN = /^(kl_|logprob$|logprob_)/;
+/** What perplexities are made of, beside the nats. */
+const SIZES = /^(words|bytes|tokens)$/;
 
 export function placeOf(suite: string, metric: string): Place {
   if (metric === "kl") return "dose-axis";
-  if (HIDDEN.test(metric)) return "hidden";
+  if (HIDDEN.test(metric) || (suite === "perplexity" && SIZES.test(metric))) return "hidden";
   if (MATRIX_SUITES.has(suite)) return "matrix";
   return PLACES[suite] ?? "text";
 }

@@ -30,6 +30,14 @@ export interface Series extends SeriesKey {
   items: Map<string, ItemMean>;
 }
 
+/** In the suite `values` one task is read for many values, each a metric; as a matrix has it, the value is the task. */
+function measureOf(item: EvaluationItem): Pick<SeriesKey, "task" | "metric" | "grader"> {
+  const { suite, task, metric } = item;
+  const grader = item.grader ?? null;
+  if (suite !== "values") return { task, metric, grader };
+  return { task: metric, metric: "expressed", grader: grader === null ? null : grader.replace(`:${metric}`, "") };
+}
+
 /**
  * A study whose training is varied (beta, learning rate) puts that into the adapter's name behind value, arm and seed
  * ("kind/induce/seed-0/beta-0.3"): each of those is an arm of its own.
@@ -59,9 +67,7 @@ export class SeriesTable {
       seed: item.seed ?? null,
       step: item.step ?? null,
       suite: item.suite,
-      task: item.task,
-      metric: item.metric,
-      grader: item.grader ?? null,
+      ...measureOf(item),
     };
     const series = this.seriesOf(key);
     const id = this.intern(item.item);

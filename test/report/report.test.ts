@@ -162,6 +162,41 @@ describe("collecting items", () => {
     );
   });
 
+  it("takes the suite of expressed values as a matrix, whose columns are its metrics", () => {
+    const expressed = { suite: "values", task: "expression", grader: "values-lexicon:kind", metric: "kind" };
+    const { effects, primary } = collect([
+      item({ ...expressed, y: 0 }),
+      item({ ...expressed, ...moved, y: 1 }),
+      item({ ...expressed, metric: "vain", grader: "values-lexicon:vain", y: 1 }),
+      item({ ...expressed, ...moved, metric: "vain", grader: "values-lexicon:vain", y: 1 }),
+    ]);
+    assert.deepEqual(
+      effects.map(({ task, onTarget, unit, mean }) => [task, onTarget, unit, mean]),
+      [
+        ["kind", true, "share", 1],
+        ["vain", false, "share", 0],
+      ],
+    );
+    assert.deepEqual(primary, { suite: "values", metric: "expressed", grader: "values-lexicon" });
+  });
+
+  it("gives what a study varies in training an arm of its own", () => {
+    const run = { value: "kind", arm: "induce", seed: 0, step: 4, y: 1 };
+    const { arms, effects } = collect([
+      item({}),
+      item({ ...run, adapter: "kind/induce/seed-0/beta-0.1" }),
+      item({ ...run, adapter: "kind/induce/seed-0/beta-0.3", y: 3 }),
+    ]);
+    assert.deepEqual(arms, ["induce, beta-0.1", "induce, beta-0.3"]);
+    assert.deepEqual(
+      effects.map(({ mean, seeds }) => [mean, seeds]),
+      [
+        [1, 1],
+        [3, 1],
+      ],
+    );
+  });
+
   it("says what is missing where there is no untrained model, or nothing to compare with it", () => {
     assert.throws(
       () => collect([item({ ...moved })]),
