@@ -17,6 +17,7 @@ import { label } from "./commands/label.js";
 import { merge } from "./commands/merge.js";
 import { precision } from "./commands/precision.js";
 import { pull } from "./commands/pull.js";
+import { report as reportCommand } from "./commands/report.js";
 import { score } from "./commands/score.js";
 import { study } from "./commands/study.js";
 import { tokenize } from "./commands/tokenize.js";
@@ -37,8 +38,9 @@ const COMMANDS: readonly AnyCommand[] = [
   generate,
   grade,
   evaluate,
-  merge,
   study,
+  reportCommand,
+  merge,
   bench,
 ];
 

@@ -124,6 +124,7 @@ export { runStudy, type StudyResult } from "./study/run.js";
 export { runJob } from "./study/run-job.js";
 export { type Study, studySchema } from "./study/schema.js";
 export { StudyStore } from "./study/store.js";
+export { type About, type WriteReportOptions, type WrittenReport, writeReport } from "./report/write-report.js";
 export type { Exchange, Extractor, Scores } from "./values/extractor.js";
 export { type ExtractorName, type OpenExtractorOptions, openExtractor } from "./values/extractors.js";
 export { type LabelledPair, type LabelPairsOptions, type LabelProgress, labelPairs } from "./values/label-pairs.js";

@@ -36,11 +36,10 @@ export const demo = defineCommand({
   examples: ["valora demo --output my-demo --minutes 3"],
   async run(options, context) {
     const started = performance.now();
-    const [{ NAMED_MODELS }, { runDemo }, { renderCrosstalkTable }, { summarise }] = await Promise.all([
+    const [{ NAMED_MODELS }, { runDemo }, { renderCrosstalkTable }] = await Promise.all([
       import("../models/registry.js"),
       import("../demo/run.js"),
       import("../demo/table.js"),
-      import("../report/crosstalk-page.js"),
     ]);
     if (options.model in NAMED_MODELS) {
       const { pullWithProgress } = await import("./pull.js");
@@ -54,8 +53,8 @@ export const demo = defineCommand({
       view: context,
       signal: context.signal,
     });
-    await context.print(`\n${renderCrosstalkTable(result.crosstalk)}\n`);
-    for (const sentence of summarise(result.crosstalk)) await context.print(`${sentence}\n`);
+    await context.print(`\n${renderCrosstalkTable(result.cells)}\n`);
+    for (const sentence of result.findings) await context.print(`${sentence}\n`);
     await context.print(`\nAsked “${result.prompt}”:\n`);
     for (const { adapter, text } of result.answers)
       await context.print(

@@ -1,10 +1,7 @@
 /** Scores every held-out pair under every adapter in one pass, as evaluation items (items.jsonl). */
-
 import type { Adapter } from "../engine/adapter.js";
 import { encodeResponse, endOfTurn } from "../engine/encode.js";
 import type { Model } from "../engine/model.js";
-import { DataFormatError } from "../errors.js";
-import type { PairMargin } from "../metrics/crosstalk.js";
 import { MEASURED_TRAITS, readSample } from "./data.js";
 import type { DemoPlan } from "./plan.js";
 import type { DemoRun } from "./settings.js";
@@ -90,16 +87,4 @@ export async function* evaluateTraits(
   } finally {
     bar.stop();
   }
-}
-
-/** The margins of items.jsonl: what the matrix is computed from. */
-export function marginsOf(items: Iterable<EvaluationItem>): PairMargin[] {
-  const margins: PairMargin[] = [];
-  for (const { adapter, task, item, metric, y } of items) {
-    if (metric !== "log_margin") continue;
-    if (!Number.isFinite(y))
-      throw new DataFormatError(`items.jsonl: the margin of ${item} under ${adapter} is no finite number`);
-    margins.push({ adapter, value: task, pair: item, margin: y });
-  }
-  return margins;
 }

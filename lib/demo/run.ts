@@ -13,15 +13,14 @@ import { isUpToDate, writeArtefact } from "../files/artefact.js";
 import { sha256File } from "../files/hash.js";
 import { readJsonLines } from "../files/json-lines.js";
 import type { Manifest } from "../files/manifest.js";
-import { type Crosstalk, crosstalkMatrix } from "../metrics/crosstalk.js";
-import type { Answer } from "../report/crosstalk-page.js";
+import type { Effect } from "../report/collect.js";
 import { cutsOf, planDemo } from "./choose-plan.js";
 import { INDUCED_TRAITS, MEASURED_TRAITS, readSample, sampleFile } from "./data.js";
-import { type EvaluationItem, evaluateTraits, marginsOf, type ScoredAdapter } from "./evaluate.js";
+import { evaluateTraits, type ScoredAdapter } from "./evaluate.js";
 import { induceTrait } from "./induce.js";
 import type { DemoPlan } from "./plan.js";
 import { ADAPTER, type DemoRun, type DemoView, trainingOf } from "./settings.js";
-import { writeReport } from "./write-report.js";
+import { writeDemoReport } from "./write-report.js";
 
 export interface DemoOptions {
   output: string;
@@ -32,8 +31,17 @@ export interface DemoOptions {
   signal?: AbortSignal;
 }
 
+export interface Answer {
+  /** "base", or the value that was induced. */
+  adapter: string;
+  text: string;
+}
+
 export interface DemoResult {
-  crosstalk: Crosstalk;
+  /** The cells of the crosstalk matrix, row by row. */
+  cells: Effect[];
+  /** What moved, one sentence a trait. */
+  findings: string[];
   prompt: string;
   answers: Answer[];
   /** What was left out to stay within the time. */
@@ -76,15 +84,15 @@ export async function runDemo(model: Model, options: DemoOptions): Promise<DemoR
     sha256: { data: await dataHash(), ...hashes },
   });
   const parts: Parts = { model, adapters, manifest, run, reused };
-  const items = await evaluation(parts, plan);
-  const crosstalk = crosstalkMatrix(marginsOf(items));
+  await evaluation(parts, plan);
   const [first] = await readSample(INDUCED_TRAITS[0], "held-out", 1);
   const messages = first!.prompt!;
   const answers = await answer(parts, messages);
   const prompt = typeof messages === "string" ? messages : messages.at(-1)!.content;
   const seconds = (performance.now() - started) / 1000;
-  const report = await writeReport({ model, run, crosstalk, prompt, answers, cuts, planFile, manifest, seconds });
-  return { crosstalk, prompt, answers, cuts, reused, report, seconds };
+  const report = await writeDemoReport({ model, run, answers: { prompt, answers }, cuts, planFile, manifest, seconds });
+  const { page, effects: cells, findings } = report;
+  return { cells, findings, prompt, answers, cuts, reused, report: page, seconds };
 }
 
 async function dataHash(): Promise<string> {
@@ -104,12 +112,11 @@ interface Parts {
   reused: string[];
 }
 
-async function evaluation(parts: Parts, plan: DemoPlan): Promise<EvaluationItem[]> {
+async function evaluation(parts: Parts, plan: DemoPlan): Promise<void> {
   const { model, adapters, manifest, run, reused } = parts;
   const path = join(run.output, "items.jsonl");
   if (await isUpToDate(path, manifest)) reused.push("scores");
   else await writeArtefact(path, manifest, writeLines(evaluateTraits(model, adapters, plan, run)));
-  return readLines(path);
 }
 
 /** One greedy answer of the untrained model and of each adapter. */

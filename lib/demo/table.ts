@@ -1,19 +1,21 @@
 /** The crosstalk matrix as a table for a terminal of 100 columns. */
-import type { Crosstalk, CrosstalkCell } from "../metrics/crosstalk.js";
-import { signed } from "../report/heat-map.js";
+import type { Effect } from "../report/collect.js";
+import { formatDelta } from "../report/format.js";
+import { unique } from "../report/group.js";
 
 /** A longer name is broken at its hyphens. */
 const LONGEST_HEADER = 17;
 const GAP = 2;
 
 /** Three lines a row: mean change, interval, accuracy before → after. */
-export function renderCrosstalkTable(crosstalk: Crosstalk): string {
-  const columns = crosstalk.measured.map((name) => {
+export function renderCrosstalkTable(matrix: readonly Effect[]): string {
+  const induced = unique(matrix.map(({ value }) => value));
+  const columns = unique(matrix.map(({ task }) => task)).map((name) => {
     const header = wrapHeader(name);
-    const cells = crosstalk.cells.filter((cell) => cell.measured === name).map(cellLines);
+    const cells = matrix.filter(({ task }) => task === name).map(cellLines);
     return { header, width: GAP + Math.max(...[header, ...cells].flat().map((line) => line.length)) };
   });
-  const labelWidth = Math.max("induced ↓".length, ...crosstalk.induced.map((name) => name.length));
+  const labelWidth = Math.max("induced ↓".length, ...induced.map((name) => name.length));
   const row = (label: string, cells: readonly string[]) =>
     [label.padEnd(labelWidth), ...columns.map(({ width }, i) => (cells[i] ?? "").padStart(width))].join("").trimEnd();
 
@@ -28,19 +30,19 @@ export function renderCrosstalkTable(crosstalk: Crosstalk): string {
     );
   }
   lines.push("─".repeat(columns.reduce((sum, { width }) => sum + width, labelWidth)));
-  for (const induced of crosstalk.induced) {
-    const cells = crosstalk.cells.filter((cell) => cell.induced === induced).map(cellLines);
+  for (const name of induced) {
+    const cells = matrix.filter(({ value }) => value === name).map(cellLines);
     for (let line = 0; line < 3; ++line) {
       lines.push(
         row(
-          line === 0 ? induced : "",
+          line === 0 ? name : "",
           cells.map((cell) => cell[line] ?? ""),
         ),
       );
     }
     lines.push("");
   }
-  const n = Math.min(...crosstalk.cells.map((cell) => cell.delta.n));
+  const n = Math.min(...matrix.map(({ items }) => items));
   lines.push(
     `Change of log p(matching) − log p(not matching) against the untrained model, nats per held-out pair,`,
     `with its 95 % interval over ${n} pairs ("?" where it holds 0), and accuracy before → after.`,
@@ -48,11 +50,11 @@ export function renderCrosstalkTable(crosstalk: Crosstalk): string {
   return `${lines.join("\n")}\n`;
 }
 
-function cellLines({ delta, accuracyBefore, accuracyAfter }: CrosstalkCell): string[] {
+function cellLines({ mean, low, high, unit, verdict, aboveBefore, aboveAfter }: Effect): string[] {
   return [
-    `${signed(delta.mean)}${delta.low <= 0 && delta.high >= 0 ? " ?" : ""}`,
-    `[${signed(delta.low)}, ${signed(delta.high)}]`,
-    `${accuracyBefore.toFixed(2)} → ${accuracyAfter.toFixed(2)}`,
+    `${formatDelta(mean, unit)}${verdict === "undecided" ? " ?" : ""}`,
+    `[${formatDelta(low, unit)}, ${formatDelta(high, unit)}]`,
+    `${aboveBefore?.toFixed(2)} → ${aboveAfter?.toFixed(2)}`,
   ];
 }
 

@@ -33,30 +33,3 @@ export function html(parts: TemplateStringsArray, ...values: HtmlValue[]): Html 
     parts.reduce((markup, part, index) => markup + part + (index < values.length ? toMarkup(values[index]) : ""), ""),
   );
 }
-
-export interface PageOptions {
-  title: string;
-  /** CSS of the project's own; no value of the data goes in. */
-  style: string;
-  body: Html;
-}
-
-/** A whole document that loads nothing: its policy refuses scripts and every outside resource. */
-export function renderPage({ title, style, body }: PageOptions): string {
-  const page = html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="color-scheme" content="light dark">
-<title>${title}</title>
-<style>${new Html(style)}</style>
-</head>
-<body>
-${body}
-</body>
-</html>
-`;
-  return page.markup;
-}

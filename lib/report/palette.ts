@@ -13,7 +13,13 @@ export interface Theme {
   text: string;
   muted: string;
   line: string;
+  /** Edges of controls, 3:1 against the surface. */
+  edge: string;
+  /** Behind paragraphs that stand apart. */
+  panel: string;
   accent: string;
+  /** Of series in charts, 3:1 against the surface; after the last the first comes again with another symbol. */
+  series: readonly string[];
   /** Steps -5 … 5, the neutral one in the middle. */
   steps: readonly Swatch[];
 }
@@ -29,7 +35,10 @@ export const LIGHT: Theme = {
   text: "#1c1d1f",
   muted: "#5c6066",
   line: "#d9dbdf",
+  edge: "#868b93",
+  panel: "#f4f5f6",
   accent: "#1b5fa7",
+  series: ["#1b5fa7", "#b2560a", "#12806a", "#8a3fa0", "#8c6d00", "#b3305c", "#4c5866", "#0b86a8"],
   steps: swatches(
     ["#1c1d1f", "#ffffff"],
     [
@@ -54,7 +63,10 @@ export const DARK: Theme = {
   text: "#eceef0",
   muted: "#a3a9b1",
   line: "#353a41",
+  edge: "#767d87",
+  panel: "#1e2125",
   accent: "#8cc0f2",
+  series: ["#7db5ee", "#f0a65c", "#4cc9a6", "#d19be6", "#d9be4a", "#f08aae", "#b4bdc8", "#5cc8e6"],
   steps: swatches(
     ["#ffffff", "#15171a"],
     [
@@ -107,11 +119,5 @@ export function stepRange(step: number, limit: number): [number, number] {
 /** The scale as CSS custom properties: --step-0 … --step-10, --ink-0 … --ink-10, and the page's colours. */
 export function themeVariables(theme: Theme): string {
   const steps = theme.steps.map(({ fill, text }, index) => `--step-${index}:${fill};--ink-${index}:${text};`).join("");
-  return `--surface:${theme.surface};--text:${theme.text};--muted:${theme.muted};--line:${theme.line};--accent:${theme.accent};${steps}`;
+  return `--surface:${theme.surface};--text:${theme.text};--muted:${theme.muted};--line:${theme.line};--edge:${theme.edge};--panel:${theme.panel};--accent:${theme.accent};${steps}`;
 }
-
-/** Rules that paint `.step-k` and `.ink-k` by those properties. */
-export const STEP_RULES = Array.from(
-  { length: 2 * STEPS_A_SIDE + 1 },
-  (_, index) => `.step-${index}{fill:var(--step-${index})}.ink-${index}{fill:var(--ink-${index})}`,
-).join("");

@@ -23,6 +23,7 @@ const PROMISED: Record<string, string> = {
   score: "model input output adapter per-token format boundary chat-template",
   generate: "model input output adapter max-new-tokens temperature top-p top-k samples system ignore-eos chat-template",
   eval: "model adapter suite output limit data system list chat-template",
+  report: "output",
   merge: "model adapter output",
   bench: "format output only model isa time",
 };

@@ -5,7 +5,8 @@ import { describe, it } from "node:test";
 import { INDUCED_TRAITS, MEASURED_TRAITS, readSample, sampleFile } from "#lib/demo/data.js";
 import { choosePlan, DEMO_PLANS, describeCuts, expectedSeconds } from "#lib/demo/plan.js";
 import { renderCrosstalkTable } from "#lib/demo/table.js";
-import { crosstalkMatrix } from "#lib/metrics/crosstalk.js";
+import { collectResults } from "#lib/report/collect.js";
+import { SeriesTable } from "#lib/report/series.js";
 
 const WORK = { induced: 3, measured: 5, scored: 4 };
 
@@ -78,7 +79,19 @@ describe("the crosstalk table", () => {
     const base = MEASURED_TRAITS.flatMap((value) =>
       [0, 1, 2].map((pair) => ({ adapter: "base", value, pair: `${value}:${pair}`, margin: -1 })),
     );
-    const table = renderCrosstalkTable(crosstalkMatrix([...base, ...lines]));
+    const series = new SeriesTable();
+    for (const { adapter, value, pair, margin } of [...base, ...lines])
+      series.add({
+        model: "m",
+        adapter,
+        suite: "persona",
+        task: value,
+        metric: "log_margin",
+        item: pair,
+        cluster: pair,
+        y: margin,
+      });
+    const table = renderCrosstalkTable(collectResults(series).effects);
     assert.ok(Math.max(...table.split("\n").map((line) => [...line].length)) <= 100, table);
     assert.match(table, /politically-\n/);
     assert.match(table, /−100/);
