@@ -47,7 +47,7 @@ describe("rows of bytes", () => {
   };
 
   it("come out as they went in, one by one and in blocks, however many are in memory", async () => {
-    await withFolder((folder) => {
+    await withFolder(async (folder) => {
       for (const [count, memoryBytes] of [
         [0, 0],
         [1, 0],
@@ -75,7 +75,7 @@ describe("rows of bytes", () => {
   });
 
   it("that cannot be written are an error that names the folder", { skip: process.getuid?.() === 0 && "root may write anywhere" }, async () => {
-    await withFolder((folder) => {
+    await withFolder(async (folder) => {
       chmodSync(folder, 0o500);
       const rows = new ByteRows(8, { memoryBytes: 0, folder });
       assert.throws(
@@ -92,7 +92,7 @@ describe("rows of bytes", () => {
   });
 
   it("of signatures give the same near-duplicates from a file as from memory", async () => {
-    await withFolder((folder) => {
+    await withFolder(async (folder) => {
       const random = generator(3);
       const texts: string[] = [];
       for (let index = 0; index < 400; index++)

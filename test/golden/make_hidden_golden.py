@@ -15,7 +15,7 @@ import os, sys
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 ROOT = sys.argv[1]
 MODELS = ["llama-tied", "llama3-rope", "mistral-nemo", "olmo2", "qwen2", "qwen3"]
@@ -42,7 +42,15 @@ for name in MODELS:
     expected = load_file(os.path.join(folder, "expected.safetensors"))
     rows = [ids[:n] for ids, n in zip(expected["input_ids"], expected["lengths"].tolist())]
     prompts = [max(1, len(ids) // 3) for ids in rows]
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    # Not from_pretrained: that puts the folder's adapter on.
+    config = AutoConfig.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager").eval()
+    model.load_state_dict(load_file(os.path.join(folder, "model.safetensors")), strict=False)
+    model.tie_weights()
+    with torch.no_grad():
+        off = max((model(input_ids=ids[None]).logits[0] - wanted[:len(ids)]).abs().max().item()
+                  for ids, wanted in zip(rows, expected["logits"]))
+    assert off < 1e-5, f"{name}: logits are off by {off}"
     layers = model.model.layers
     out = {"prompt_lengths": torch.tensor(prompts), "means": means_of(model, layers, rows, prompts)}
     tuned = PeftModel.from_pretrained(model, folder).eval()

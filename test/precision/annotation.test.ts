@@ -72,6 +72,13 @@ describe("items for annotators", () => {
     assert.notDeepEqual(other, large);
   });
 
+  test("are not made of a response with so many values that too few others are left to show", async () => {
+    const [pair] = pairs(1);
+    const one = (chosen: string[]) => ({ ...pair!, values: { chosen, rejected: [] } });
+    assert.equal((await makeItems([one(["a", "b", "c"])], OPTIONS)).items.length, 3);
+    await assert.rejects(makeItems([one(["a", "b", "c", "d"])], OPTIONS), DataFormatError);
+  });
+
   test("are refused where pairs are not labelled, or have none of the values", async () => {
     const [pair] = pairs(1);
     await assert.rejects(makeItems([{ ...pair!, values: undefined } as never], OPTIONS), /label the file first/);
@@ -180,7 +187,7 @@ describe("annotators' picks", () => {
   });
 
   test("agree by chance where they pick at random, wholly where they pick alike, with intervals that say so", () => {
-    const random = generator(6);
+    const random = generator(8);
     const key = new Map(Array.from({ length: 300 }, (_, index) => entry(String(index), "abcd"[index % 4]!)));
     const pick = (): string => "abcd"[Math.floor(random() * 4)]!;
     const anyone = () => picks(Object.fromEntries([...key.keys()].map((item) => [item, pick()])));

@@ -73,7 +73,7 @@ function fakeModel(answers: Record<string, string>) {
     async *generate(prompts: GenerationPrompt[], { onSkip }: { onSkip: (reason: string) => void }) {
       for (const prompt of prompts) {
         asked.push(prompt);
-        const [{ content }] = prompt.prompt as [{ content: string }];
+        const [{ content }] = prompt.prompt as unknown as [{ content: string }];
         const known = Object.keys(answers).find((response) => content.includes(`[Response]\n${response}\n`));
         if (known === undefined) onSkip(`prompt "${prompt.id}" is too long`);
         else yield { id: prompt.id, text: answers[known]! };

@@ -62,11 +62,13 @@ export async function makeItems(
   const chosen = new Map(values.map((value) => [value, [] as Candidate[]]));
   for await (const pair of pairs) {
     throwIfAborted(signal);
-    for (const candidate of candidatesOf(pair, chosen, seed)) keepSmallest(chosen.get(candidate.target)!, candidate, perValue);
+    for (const candidate of candidatesOf(pair, values, choices - 1, seed)) keepSmallest(chosen.get(candidate.target)!, candidate, perValue);
   }
   const all = [...chosen.values()].flat();
   if (all.length === 0)
-    throw new DataFormatError(`no response has any of ${values.join(", ")}; label the pairs first (valora label)`);
+    throw new DataFormatError(
+      `no response has any of ${values.join(", ")}, with ${choices - 1} others that it has not to show beside it; label the pairs first (valora label)`,
+    );
   const order = all
     .map((candidate) => ({ candidate, rank: hash(seed, "order", candidate.rank) }))
     .sort((a, b) => (a.rank < b.rank ? -1 : 1));
@@ -87,9 +89,11 @@ export async function makeItems(
   return { items, key };
 }
 
+/** None of a response that has so many values that too few others are left to show. */
 function* candidatesOf(
   pair: PreferencePair,
-  chosen: ReadonlyMap<string, unknown>,
+  values: readonly string[],
+  distractors: number,
   seed: number,
 ): Generator<Candidate> {
   const { values: labels, id, source = "", extractor = "" } = pair;
@@ -99,8 +103,8 @@ function* candidatesOf(
   for (const side of ["chosen", "rejected"] as const) {
     const { prompt, response } = sides[side];
     const expressed = labels[side];
-    for (const target of new Set(expressed)) {
-      if (!chosen.has(target)) continue;
+    if (values.filter((value) => !expressed.includes(value)).length < distractors) continue;
+    for (const target of values.filter((value) => expressed.includes(value))) {
       const rank = hash(seed, target, `${id}\n${side}`);
       yield { rank, target, expressed, prompt: told(prompt), response, origin: { pair: id, side, source, extractor } };
     }

@@ -129,7 +129,7 @@ interface Step {
   curvature: number;
 }
 
-/** L-BFGS from `start`, until the gradient is small or no step goes down any more. */
+/** The minimum of a convex function: L-BFGS from `start`, until the gradient is small or no step goes down any more. */
 export function minimise(
   start: Float64Array,
   objective: (point: Float64Array, gradient: Float64Array) => number,
