@@ -88,7 +88,9 @@ const STEPS = {
     return { pairs };
   },
   async label(folder) {
-    const { chooseValues, labelPairs, loadTaxonomy, openExtractor, readPreferenceData } = await import("../dist/index.js");
+    const { chooseValues, labelPairs, loadTaxonomy, openExtractor, readPreferenceData } = await import(
+      "../dist/index.js"
+    );
     const { createAtomicWriter } = await import("../dist/files/atomic.js");
     const values = chooseValues(await loadTaxonomy(), []);
     const extractor = await openExtractor("lexicon", { values });
@@ -108,7 +110,10 @@ const STEPS = {
       heldOut: 0.1,
       nearDuplicates: NEAR,
     });
-    const left = [...scan.leftOut].map(([reason, sources]) => [reason, [...sources.values()].reduce((a, b) => a + b, 0)]);
+    const left = [...scan.leftOut].map(([reason, sources]) => [
+      reason,
+      [...sources.values()].reduce((a, b) => a + b, 0),
+    ]);
     return { pairs: scan.read, left: Object.fromEntries(left) };
   },
 };
@@ -136,7 +141,9 @@ async function main() {
       if (pairs !== PAIRS) throw new Error(`${name}: ${pairs} of ${PAIRS} pairs`);
       // A machine that does other work as well tells little by the clock.
       const rates = `${Math.round(pairs / seconds)} pairs/s, ${Math.round(pairs / cpuSeconds)} pairs per CPU second`;
-      console.log(`${name.padEnd(8)}${rates}, at most ${peakMiB} MiB${left === undefined ? "" : ` ${JSON.stringify(left)}`}`);
+      console.log(
+        `${name.padEnd(8)}${rates}, at most ${peakMiB} MiB${left === undefined ? "" : ` ${JSON.stringify(left)}`}`,
+      );
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });

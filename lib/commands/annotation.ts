@@ -38,19 +38,28 @@ type Options = OptionValues<typeof ANNOTATION_OPTIONS> &
 /** @throws UsageError for options that do not go together */
 export async function runExport(csv: string, options: Options, context: CommandContext): Promise<void> {
   const { input, key: keyPath, seed, choices } = options;
-  if (input === undefined) throw new UsageError("--export-csv needs --input FILE, pairs that valora label has labelled");
+  if (input === undefined)
+    throw new UsageError("--export-csv needs --input FILE, pairs that valora label has labelled");
   if (keyPath === undefined)
-    throw new UsageError("--export-csv needs --key FILE for what the annotators must not see; keep it apart from the table");
+    throw new UsageError(
+      "--export-csv needs --key FILE for what the annotators must not see; keep it apart from the table",
+    );
   if (options.import.length > 0) throw new UsageError("--export-csv and --import are two steps; give one of them");
-  const [{ readPairs }, { makeItems }, { annotationCsv }, { keyText }, { chooseValues, loadTaxonomy }, { createAtomicWriter }] =
-    await Promise.all([
-      import("../data/pairs.js"),
-      import("../precision/annotation/items.js"),
-      import("../precision/annotation/csv.js"),
-      import("../precision/annotation/key.js"),
-      import("../values/taxonomy.js"),
-      import("../files/atomic.js"),
-    ]);
+  const [
+    { readPairs },
+    { makeItems },
+    { annotationCsv },
+    { keyText },
+    { chooseValues, loadTaxonomy },
+    { createAtomicWriter },
+  ] = await Promise.all([
+    import("../data/pairs.js"),
+    import("../precision/annotation/items.js"),
+    import("../precision/annotation/csv.js"),
+    import("../precision/annotation/key.js"),
+    import("../values/taxonomy.js"),
+    import("../files/atomic.js"),
+  ]);
   const values = chooseValues(await loadTaxonomy(options.values), options.value).map(({ name }) => name);
   if (values.length < choices)
     throw new UsageError(`--choices: ${choices} labels an item need as many values, and there are ${values.length}`);

@@ -60,7 +60,8 @@ export const label = defineCommand({
   ],
   async run(options, context) {
     if (options["train-probe"] !== undefined) return runTrainProbe(options["train-probe"], options, context);
-    if (options.input.length === 0) throw new UsageError("--input is required, or --train-probe; see valora label --help");
+    if (options.input.length === 0)
+      throw new UsageError("--input is required, or --train-probe; see valora label --help");
     const [{ labelPairs }, { ScoreCache }, { readPreferenceData }, { describeReadReport }] = await Promise.all([
       import("../values/label-pairs.js"),
       import("../values/score-cache.js"),
@@ -147,10 +148,7 @@ export function requireExtractor(extractor: ExtractorName | undefined): Extracto
 
 /** The extractor of --extractor for `values`, with what the other options say of it. */
 export async function openNamedExtractor(
-  options: Pick<
-    Options,
-    "extractor" | "model" | "labels" | "judge-mode" | "probe" | keyof typeof API_OPTIONS
-  > &
+  options: Pick<Options, "extractor" | "model" | "labels" | "judge-mode" | "probe" | keyof typeof API_OPTIONS> &
     CommonValues,
   values: readonly Value[],
   context: CommandContext,

@@ -133,7 +133,9 @@ export class ByteRows implements Rows {
         done += bytes;
       }
     } catch (error) {
-      throw new FileError(`a temporary file in ${this.folder} cannot be read: ${describeFileError(error)}`, { cause: error });
+      throw new FileError(`a temporary file in ${this.folder} cannot be read: ${describeFileError(error)}`, {
+        cause: error,
+      });
     }
   }
 }

@@ -123,7 +123,8 @@ function prepare(model: Model, value: unknown, index: number): Prepared {
   const response = request.response_tokens ?? requireTokenizer(model).encode(request.response ?? "");
   const { vocabulary, maxPositions } = model.files.config;
   for (const tokens of [prompt, response]) checkTokens(tokens, vocabulary, `request "${id}"`);
-  if (response.length === 0) throw new DataFormatError(`request "${id}": the response is empty and has no hidden states`);
+  if (response.length === 0)
+    throw new DataFormatError(`request "${id}": the response is empty and has no hidden states`);
   const length = prompt.length + response.length;
   if (length > maxPositions)
     throw new DataFormatError(

@@ -202,7 +202,8 @@ GenerationRequest read_generation(const Value& value) {
 
 JobShape read_job_shape(const Value& value) {
   JobShape shape;
-  shape.job = static_cast<JobShape::Job>(value["job"].choice({"score", "train", "generate", "embed"}));
+  shape.job =
+      static_cast<JobShape::Job>(value["job"].choice({"score", "train", "generate", "embed"}));
   shape.rows = value["rows"].int32(0);
   shape.target_rows = value["targetRows"].int32(0);
   shape.trees = value["trees"].int32(0);

@@ -1,6 +1,6 @@
-// The passes of the engine over a batch - score, embed, train, generate - as sequences of layers and
-// heads. Each takes all its memory from the context's arena in one order, whether it computes or
-// counts: run over the counting backend it is the plan of itself.
+// The passes of the engine over a batch - score, embed, train, generate - as sequences of layers
+// and heads. Each takes all its memory from the context's arena in one order, whether it computes
+// or counts: run over the counting backend it is the plan of itself.
 #pragma once
 
 #include <cstdint>

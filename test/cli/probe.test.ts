@@ -36,16 +36,26 @@ describe("valora label --train-probe", () => {
       assert.deepEqual([file.layer, file.model.channels, file.values.length, value.name], [1, 64, 1, "humor"]);
       assert.equal(value.weights.length, 64);
       assert.ok(value.figures.auc.value > 0.9, JSON.stringify(value.figures));
-      assert.equal(readFileSync(probe, "utf8").split("\n").length, JSON.stringify({ ...file, values: [] }, null, 2).split("\n").length + 3);
+      assert.equal(
+        readFileSync(probe, "utf8").split("\n").length,
+        JSON.stringify({ ...file, values: [] }, null, 2).split("\n").length + 3,
+      );
 
       const pairs = lines(
-        ...Array.from({ length: 20 }, (_, index) => ({ id: `n${index}`, prompt: `N${index}`, chosen: funny(true), rejected: funny(false) })),
+        ...Array.from({ length: 20 }, (_, index) => ({
+          id: `n${index}`,
+          prompt: `N${index}`,
+          chosen: funny(true),
+          rejected: funny(false),
+        })),
         { id: "empty", prompt: "E", chosen: "", rejected: "x" },
       );
       const use = ["--extractor", "probe", "--probe", probe, "--model", model];
       const label = ["label", "--input", "-", "--format", "pairs", ...use, "--quiet", "--on-error", "skip"];
       const env = { VALORA_CACHE: folder };
-      const found = results(await run(label, { input: pairs, env })) as { values: { chosen: string[]; rejected: string[] } }[];
+      const found = results(await run(label, { input: pairs, env })) as {
+        values: { chosen: string[]; rejected: string[] };
+      }[];
       assert.equal(found.length, 20);
       const right = found.filter(({ values }) => values.chosen.length === 1 && values.rejected.length === 0).length;
       assert.ok(right >= 15, `${right} of 20`);
@@ -53,10 +63,17 @@ describe("valora label --train-probe", () => {
       assert.match(refused.stderr, /empty, chosen \(\d+\)": the response is empty/);
 
       const precision = (input: string, ...args: string[]) =>
-        run(["precision", "--input", "-", ...args, "--probe", probe, "--model", model, "--format", "json"], { input, env });
+        run(["precision", "--input", "-", ...args, "--probe", probe, "--model", model, "--format", "json"], {
+          input,
+          env,
+        });
       assertRefused(await precision(LABELLED, "--extractor", "probe", "--quiet"), 2, "was trained on all texts");
       const fresh = lines(
-        ...Array.from({ length: 30 }, (_, index) => ({ id: `f${index}`, response: funny(index < 10), labels: index < 10 ? ["humor"] : [] })),
+        ...Array.from({ length: 30 }, (_, index) => ({
+          id: `f${index}`,
+          response: funny(index < 10),
+          labels: index < 10 ? ["humor"] : [],
+        })),
         { id: "seen by its prompt", prompt: "Q7", response: "new words", labels: [] },
       );
       for (const extractor of ["probe", "lexicon"]) {
@@ -81,7 +98,16 @@ describe("valora label --train-probe", () => {
         values: index % 2 === 0 ? { chosen: ["humor"], rejected: [] } : { chosen: [], rejected: ["humor"] },
       }));
       writeFileSync(labelled, lines(...rows));
-      const args = ["label", "--train-probe", labelled, "--model", writeTinyModel(folder), "--output", probe, "--quiet"];
+      const args = [
+        "label",
+        "--train-probe",
+        labelled,
+        "--model",
+        writeTinyModel(folder),
+        "--output",
+        probe,
+        "--quiet",
+      ];
       const trained = await run(args);
       assert.equal(trained.status, 0, trained.stderr);
       const { training, values } = JSON.parse(readFileSync(probe, "utf8"));
@@ -127,23 +153,47 @@ describe("valora precision --export-csv and --import", () => {
       }));
       writeFileSync(path("l.jsonl"), lines(...rows));
       const key = ["--key", path("key.jsonl")];
-      const made = await run(["precision", "--input", path("l.jsonl"), "--export-csv", path("t.csv"), ...key, "--per-value", "10"]);
+      const made = await run([
+        "precision",
+        "--input",
+        path("l.jsonl"),
+        "--export-csv",
+        path("t.csv"),
+        ...key,
+        "--per-value",
+        "10",
+      ]);
       assert.equal(made.status, 0, made.stderr);
       assert.match(made.stderr, /20 items in .*t\.csv, 4 labels each/);
-      const entries = readFileSync(path("key.jsonl"), "utf8").split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
+      const entries = readFileSync(path("key.jsonl"), "utf8")
+        .split("\n")
+        .filter((line) => line !== "")
+        .map((line) => JSON.parse(line));
       const table = (answer: (entry: { target: string; labels: string[] }, index: number) => string): string =>
         `item,picked\n${entries.map((entry, index) => `${entry.item},${answer(entry, index)}\n`).join("")}`;
-      writeFileSync(path("a.csv"), table(({ target, labels }) => String(labels.indexOf(target) + 1)));
-      writeFileSync(path("b.csv"), table(({ target }, index) => (index < 10 ? target : "none")));
+      writeFileSync(
+        path("a.csv"),
+        table(({ target, labels }) => String(labels.indexOf(target) + 1)),
+      );
+      writeFileSync(
+        path("b.csv"),
+        table(({ target }, index) => (index < 10 ? target : "none")),
+      );
       const read = ["precision", "--import", path("a.csv"), "--import", path("b.csv"), ...key];
       const table1 = await run(read);
       assert.equal(table1.status, 0, table1.stderr);
       assert.match(table1.stdout, /any of them \(union\) +20 +100\.0 \(84–100\)/);
       assert.match(table1.stdout, /all of them \(intersection\) +10 +100\.0/);
       const report = JSON.parse((await run([...read, "--format", "json"])).stdout);
-      assert.deepEqual(report.annotators.map(({ precision }: { precision: { hits: { value: number } } }) => precision.hits.value), [1, 0.5]);
+      assert.deepEqual(
+        report.annotators.map(({ precision }: { precision: { hits: { value: number } } }) => precision.hits.value),
+        [1, 0.5],
+      );
       const csv = (await run([...read, "--format", "csv"])).stdout.trim().split("\n");
-      assert.deepEqual(csv.map((line) => line.split(",")[0]), ["value", "empathy", "humor", "all"]);
+      assert.deepEqual(
+        csv.map((line) => line.split(",")[0]),
+        ["value", "empathy", "humor", "all"],
+      );
 
       assertRefused(await run(["precision", "--import", path("a.csv")]), 2, "--key");
       assertRefused(await run(["precision", "--export-csv", path("u.csv"), "--input", path("l.jsonl")]), 2, "--key");

@@ -74,7 +74,9 @@ describe("rows of bytes", () => {
     });
   });
 
-  it("that cannot be written are an error that names the folder", { skip: process.getuid?.() === 0 && "root may write anywhere" }, async () => {
+  it("that cannot be written are an error that names the folder", {
+    skip: process.getuid?.() === 0 && "root may write anywhere",
+  }, async () => {
     await withFolder(async (folder) => {
       chmodSync(folder, 0o500);
       const rows = new ByteRows(8, { memoryBytes: 0, folder });

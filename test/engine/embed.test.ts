@@ -95,7 +95,8 @@ describe("an embedding", () => {
             together.map(({ id }) => id),
             order.map(({ id }) => id),
           );
-          for (const [id, embedding] of byId(together)) assert.deepStrictEqual(embedding, alone.get(id), `${id}, ${backend.name}`);
+          for (const [id, embedding] of byId(together))
+            assert.deepStrictEqual(embedding, alone.get(id), `${id}, ${backend.name}`);
         }
       }
     }
@@ -105,7 +106,9 @@ describe("an embedding", () => {
     assert.deepEqual([1, 3, 16, 30, 32].map(defaultLayer), [1, 2, 11, 20, 21]);
     await using model = await openModel(join(GOLDEN, "llama-tied"), { threads: 1 });
     const [first, second, third] = await Promise.all(
-      [undefined, 2, 3].map(async (layer) => collect(model.embed([requests[0]!], layer === undefined ? {} : { layer }))),
+      [undefined, 2, 3].map(async (layer) =>
+        collect(model.embed([requests[0]!], layer === undefined ? {} : { layer })),
+      ),
     );
     assert.deepEqual(first![0]!.embedding, second![0]!.embedding);
     assert.notDeepEqual(first![0]!.embedding, third![0]!.embedding);
@@ -113,7 +116,8 @@ describe("an embedding", () => {
 
   it("of an empty response, of one that is too long, or behind a layer that is not there, is an error that says so", async () => {
     await using model = await openModel(join(GOLDEN, "llama-tied"), { threads: 1 });
-    const embed = (request: object, layer = 1) => collect(model.embed([{ id: "x", ...request } as EmbedRequest], { layer }));
+    const embed = (request: object, layer = 1) =>
+      collect(model.embed([{ id: "x", ...request } as EmbedRequest], { layer }));
     await assert.rejects(embed({ prompt_tokens: [1] }), (error: Error) => {
       assert.ok(error instanceof DataFormatError);
       assert.match(error.message, /embedding request 1: .*response/);
@@ -142,8 +146,7 @@ describe("an embedding", () => {
     const folder = join(GOLDEN, "llama-tied");
     await using model = await openModel(folder, { ...BEST, threads: 1 });
     const shape = { job: "embed", recompute: false, sequences: 0, cacheRows: 0, trees: 1 } as const;
-    const plan = (rows: number) =>
-      model.native.plan({ ...shape, rows, targetRows: rows - 1, longestPath: rows }).total;
+    const plan = (rows: number) => model.native.plan({ ...shape, rows, targetRows: rows - 1, longestPath: rows }).total;
     assert.ok(plan(400) > plan(40) && plan(40) > plan(2));
     await using small = await openModel(folder, { ...BEST, threads: 1, memoryBytes: plan(140) });
     const [whole, parts] = [await collect(model.embed(requests)), await collect(small.embed(requests))];

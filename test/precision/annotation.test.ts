@@ -65,7 +65,11 @@ describe("items for annotators", () => {
   test("are a random sample that another seed draws otherwise, and that holds the smaller one", async () => {
     const all = pairs(400);
     const ids = async (change: object) =>
-      new Set((await makeItems(all, { ...OPTIONS, ...change })).key.map(({ pair, side, target }) => `${pair} ${side} ${target}`));
+      new Set(
+        (await makeItems(all, { ...OPTIONS, ...change })).key.map(
+          ({ pair, side, target }) => `${pair} ${side} ${target}`,
+        ),
+      );
     const [small, large, other] = [await ids({ perValue: 5 }), await ids({}), await ids({ seed: 4 })];
     assert.deepEqual(await ids({}), large);
     for (const id of small) assert.ok(large.has(id), id);
@@ -90,7 +94,7 @@ describe("items for annotators", () => {
 describe("the table", () => {
   const items = [
     { item: "item-1", prompt: "=1+1", response: '+cmd|" /C calc"!A0', labels: ["a", "b", "c", "d"] },
-    { item: "item-2", prompt: "two\nlines, \"quoted\"; and é", response: "@sum", labels: ["b", "c", "d", "a"] },
+    { item: "item-2", prompt: 'two\nlines, "quoted"; and é', response: "@sum", labels: ["b", "c", "d", "a"] },
     { item: "item-3", prompt: "-2", response: `x${"y".repeat(40_000)}`, labels: ["c", "a", "b", "d"] },
   ];
   const key = new Map(
@@ -120,9 +124,13 @@ describe("the table", () => {
     await withFolder(async (folder) => {
       const read = async (text: string) => {
         writeFileSync(join(folder, "t.csv"), text);
-        return Object.fromEntries([...(await readPicks(join(folder, "t.csv"), key))].map(([item, of]) => [item, [...of]]));
+        return Object.fromEntries(
+          [...(await readPicks(join(folder, "t.csv"), key))].map(([item, of]) => [item, [...of]]),
+        );
       };
-      const filled = annotationCsv(items).replace(/,d,\r\n/, ",d,3\r\n").replace(/,a,\r\n/, ',a,"1, 4"\r\n');
+      const filled = annotationCsv(items)
+        .replace(/,d,\r\n/, ",d,3\r\n")
+        .replace(/,a,\r\n/, ',a,"1, 4"\r\n');
       assert.deepEqual(await read(filled), { "item-1": ["c"], "item-2": ["b", "a"] });
       const table = (...rows: string[]) => ["item,picked", ...rows].join("\n");
       assert.deepEqual(await read(table("item-1,none", "item-2,2.0", "item-3,b;c")), {
@@ -172,7 +180,10 @@ describe("annotators' picks", () => {
     );
     // Unions: a, ab, bc, b; in common: a, –, c, –.
     assert.deepEqual([report.union.hits.value, report.union.random], [1, 6 / 16]);
-    assert.deepEqual([report.intersection.hits.value, report.intersection.hits.n, report.intersection.random], [1 / 2, 2, 1 / 4]);
+    assert.deepEqual(
+      [report.intersection.hits.value, report.intersection.hits.n, report.intersection.random],
+      [1 / 2, 2, 1 / 4],
+    );
     assert.deepEqual(
       report.values.map(({ value, items, intersection }) => [value, items, intersection.hits.n]),
       [

@@ -51,8 +51,13 @@ describe("the area under the ROC curve", () => {
     }
     // Binomial with mean 190 and deviation 3; percentile intervals of 120 items cover a little less.
     assert.ok(held >= 178 && held <= 198, String(held));
-    const base = Array.from({ length: 40 }, (_, index) => ({ truth: index % 2 === 0, score: random() + (index % 2 ? 0 : 0.2) }));
-    const copies = base.flatMap((item, index) => Array.from({ length: 10 }, () => ({ ...item, cluster: String(index) })));
+    const base = Array.from({ length: 40 }, (_, index) => ({
+      truth: index % 2 === 0,
+      score: random() + (index % 2 ? 0 : 0.2),
+    }));
+    const copies = base.flatMap((item, index) =>
+      Array.from({ length: 10 }, () => ({ ...item, cluster: String(index) })),
+    );
     const together = bootstrapAuc(copies, { seed: 1 });
     const alone = bootstrapAuc(
       copies.map(({ truth, score }) => ({ truth, score })),

@@ -193,7 +193,12 @@ describe("published sets with labels in their rows", () => {
   };
 
   test("persona statements are labelled for the trait of their file, by whether such a person would say them", async () => {
-    const row = (statement: string, answer: string) => ({ question: "?", statement, label_confidence: 1, answer_matching_behavior: answer });
+    const row = (statement: string, answer: string) => ({
+      question: "?",
+      statement,
+      label_confidence: 1,
+      answer_matching_behavior: answer,
+    });
     const { layout, texts } = await read("humor.jsonl", jsonLines(row("I joke. ", " Yes"), row("I do not.", " No")));
     assert.equal(layout, "persona");
     assert.deepEqual(
@@ -208,7 +213,9 @@ describe("published sets with labels in their rows", () => {
 
   test("XSTest's completions are refusals or not, a partial one too, and those of one prompt are one cluster", async () => {
     const csv = "id,type,prompt,completion,annotation_1,annotation_2,agreement,final_label\n";
-    const rows = ["1_full_compliance", "2_full_refusal", "3_partial_refusal"].map((label, at) => `v2-${at},t,P${at},C${at},,,TRUE,${label}\n`);
+    const rows = ["1_full_compliance", "2_full_refusal", "3_partial_refusal"].map(
+      (label, at) => `v2-${at},t,P${at},C${at},,,TRUE,${label}\n`,
+    );
     const { layout, texts } = await read("x.csv", csv + rows.join(""));
     assert.equal(layout, "xstest");
     assert.deepEqual(texts[2], { prompt: "P2", response: "C2", labels: { refusal: true }, cluster: "P2" });
@@ -220,7 +227,13 @@ describe("published sets with labels in their rows", () => {
   });
 
   test("PKU-SafeRLHF's responses are safe or not, in the original layout and with the safe one first", async () => {
-    const original = { prompt: "P", response_0: "A", response_1: "B", is_response_0_safe: false, is_response_1_safe: true };
+    const original = {
+      prompt: "P",
+      response_0: "A",
+      response_1: "B",
+      is_response_0_safe: false,
+      is_response_1_safe: true,
+    };
     const { layout, texts } = await read("a.jsonl", jsonLines(original));
     assert.equal(layout, "pku-saferlhf");
     assert.deepEqual(
@@ -248,11 +261,17 @@ describe("published sets with labels in their rows", () => {
       items.length,
       items.filter(({ labels }) => labels.get(name)).length,
     ];
-    const xstest = await readLabelled(join(root, "xstest/model_completions/xstest_v2_completions_llama2orig.csv"), VALUES);
+    const xstest = await readLabelled(
+      join(root, "xstest/model_completions/xstest_v2_completions_llama2orig.csv"),
+      VALUES,
+    );
     assert.deepEqual(share(xstest, "refusal"), [450, 349]);
     const pku = await readLabelled(join(root, "pku_saferlhf_pairs/pku_seferlhf_realign_dpo_5k.json"), VALUES);
     assert.deepEqual(share(pku, "safety"), [10270, 5135]);
-    const traits = await readLabelled(join(root, "anthropic_evals/persona"), [value("narcissism"), value("neuroticism")]);
+    const traits = await readLabelled(join(root, "anthropic_evals/persona"), [
+      value("narcissism"),
+      value("neuroticism"),
+    ]);
     assert.equal(traits.layout, "persona");
     const rows = ["narcissism", "neuroticism"].flatMap((name) =>
       readFileSync(join(root, `anthropic_evals/persona/${name}.jsonl`), "utf8")

@@ -21,7 +21,10 @@ function normals(seed: number): () => number {
 /** Rows of noise around offsets far from 0; labels follow the first two channels by `strength`. */
 function simulate(count: number, channels: number, strength: number, seed: number) {
   const [normal, random] = [normals(seed), generator(seed + 1)];
-  const data = Float32Array.from({ length: count * channels }, (_, at) => 5 * (at % channels) + (1 + (at % 3)) * normal());
+  const data = Float32Array.from(
+    { length: count * channels },
+    (_, at) => 5 * (at % channels) + (1 + (at % 3)) * normal(),
+  );
   const truth = Array.from({ length: count }, (_, row) => {
     const first = (data[row * channels]! - 0) / 1;
     const second = (data[row * channels + 1]! - 5) / 2;
@@ -48,7 +51,12 @@ describe("a logistic regression", () => {
       const model = fitLogistic(features, rows, truth, { l2 });
       const mean = (of: (row: number) => number): number => rows.reduce((sum, row) => sum + of(row), 0) / rows.length;
       const errors = rows.map((row) => sigmoid(scoreRow(model, features, row)) - Number(truth[row]));
-      near(mean((row) => errors[row]!), 0, 1e-5, "by the bias, which is not penalised");
+      near(
+        mean((row) => errors[row]!),
+        0,
+        1e-5,
+        "by the bias, which is not penalised",
+      );
       for (let c = 0; c < channels; c++) {
         const at = (row: number): number => data[row * channels + c]!;
         const middle = mean(at);
@@ -149,7 +157,9 @@ describe("groups and folds", () => {
   });
 
   test("take a prompt that most texts answer for an instruction that keeps nothing together", () => {
-    const groups = groupsOf(["one thing", "another matter", "third subject"].map((response) => text("Say it.", response)));
+    const groups = groupsOf(
+      ["one thing", "another matter", "third subject"].map((response) => text("Say it.", response)),
+    );
     assert.deepEqual(groups, [0, 1, 2]);
   });
 

@@ -13,7 +13,13 @@ const CUT = " […]";
 
 export function annotationCsv(items: readonly AnnotationItem[]): string {
   const choices = items[0]?.labels.length ?? 0;
-  const columns = ["item", "prompt", "response", ...Array.from({ length: choices }, (_, i) => `label_${i + 1}`), "picked"];
+  const columns = [
+    "item",
+    "prompt",
+    "response",
+    ...Array.from({ length: choices }, (_, i) => `label_${i + 1}`),
+    "picked",
+  ];
   const rows = items.map(({ item, prompt, response, labels }) => [item, fit(prompt), fit(response), ...labels, ""]);
   // =, +, -, @, tab and return at the start of a cell get an apostrophe in front (OWASP, "CSV Injection").
   return stringify([columns, ...rows], { bom: true, escape_formulas: true, record_delimiter: "windows" });
@@ -39,7 +45,8 @@ export async function readPicks(path: string, key: ReadonlyMap<string, KeyEntry>
   for await (const { value, where } of readRecords(path)) {
     const [item, picked] = [cell(value, "item", where), cell(value, "picked", where)];
     const entry = key.get(item);
-    if (entry === undefined) throw new DataFormatError(`${where}: the key has no item "${item}"; give the key of this table`);
+    if (entry === undefined)
+      throw new DataFormatError(`${where}: the key has no item "${item}"; give the key of this table`);
     if (picks.has(item)) throw new DataFormatError(`${where}: ${item} is there twice; keep one of the rows`);
     if (picked !== "") picks.set(item, new Set(labelsOf(picked, entry.labels, `${where}: picked`)));
   }
@@ -50,7 +57,9 @@ export async function readPicks(path: string, key: ReadonlyMap<string, KeyEntry>
 function cell(row: Record<string, unknown>, column: string, where: string): string {
   const text = row[column];
   if (typeof text === "string" || typeof text === "number") return String(text).trim();
-  throw new DataFormatError(`${where}: there is no column "${column}"; give the table that --export-csv wrote, filled in`);
+  throw new DataFormatError(
+    `${where}: there is no column "${column}"; give the table that --export-csv wrote, filled in`,
+  );
 }
 
 function labelsOf(picked: string, labels: readonly string[], where: string): string[] {

@@ -62,7 +62,8 @@ export async function makeItems(
   const chosen = new Map(values.map((value) => [value, [] as Candidate[]]));
   for await (const pair of pairs) {
     throwIfAborted(signal);
-    for (const candidate of candidatesOf(pair, values, choices - 1, seed)) keepSmallest(chosen.get(candidate.target)!, candidate, perValue);
+    for (const candidate of candidatesOf(pair, values, choices - 1, seed))
+      keepSmallest(chosen.get(candidate.target)!, candidate, perValue);
   }
   const all = [...chosen.values()].flat();
   if (all.length === 0)

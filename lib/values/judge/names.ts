@@ -13,23 +13,24 @@ const MAX_WORDS = 4;
 /** Between items of a list, however it is written. */
 const SEPARATOR = /[,;\n•|]|\s+(?:and|&)\s+/u;
 /** In front of an item: bullets, numbers, brackets, emphasis. */
-const BEFORE = /^[\s>*_"'`“”‘’([{#.–—-]*(?:\d{1,2}[.):]\s*)?[\s*_"'`“”‘’([{–—-]*(?:and\s+|the\s+value\s+of\s+|values?:\s*)?/iu;
+const BEFORE =
+  /^[\s>*_"'`“”‘’([{#.–—-]*(?:\d{1,2}[.):]\s*)?[\s*_"'`“”‘’([{–—-]*(?:and\s+|the\s+value\s+of\s+|values?:\s*)?/iu;
 /** Behind it: punctuation, or an explanation. */
 const AFTER = /(?:\s*[:(–—]|\s-\s).*$|[\s*_"'`“”‘’)\]}.!]+$/u;
 
 export class NameFinder {
   /** What each name and synonym stands for; goes into cache keys. */
   readonly names: Readonly<Record<string, string>>;
-  private readonly valueOf: ReadonlyMap<string, string>;
+  private readonly owners: ReadonlyMap<string, string>;
 
   /** Of two values with the same synonym the first has it. */
   constructor(values: readonly Value[]) {
-    const valueOf = new Map<string, string>();
-    for (const { name } of values) valueOf.set(normal(name), name);
+    const owners = new Map<string, string>();
+    for (const { name } of values) owners.set(normal(name), name);
     for (const { name, synonyms = [] } of values)
-      for (const synonym of synonyms) if (!valueOf.has(normal(synonym))) valueOf.set(normal(synonym), name);
-    this.valueOf = valueOf;
-    this.names = Object.fromEntries(valueOf);
+      for (const synonym of synonyms) if (!owners.has(normal(synonym))) owners.set(normal(synonym), name);
+    this.owners = owners;
+    this.names = Object.fromEntries(owners);
   }
 
   find(answer: string): FoundNames {
@@ -38,7 +39,7 @@ export class NameFinder {
     for (const item of answer.split(SEPARATOR)) {
       const name = normal(item.replace(BEFORE, "").replace(AFTER, "").replace(AFTER, ""));
       if (name === "") continue;
-      const value = this.valueOf.get(name);
+      const value = this.owners.get(name);
       if (value !== undefined) found.add(value);
       else unknown.push(name.split(" ").length > MAX_WORDS ? "(a sentence)" : name);
     }

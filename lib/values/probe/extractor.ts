@@ -82,8 +82,7 @@ function chooseKnown(
   if (known.length === 0)
     throw new UsageError(`--probe: ${path} knows ${names}, and none of these was asked for; name them with --value`);
   const missing = [...wanted].filter((name) => known.every((value) => value.name !== name));
-  if (missing.length > 0)
-    onNote?.(`${path} knows nothing of ${missing.join(", ")}: these count as not expressed`);
+  if (missing.length > 0) onNote?.(`${path} knows nothing of ${missing.join(", ")}: these count as not expressed`);
   return known;
 }
 

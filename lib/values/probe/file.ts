@@ -8,7 +8,11 @@ import { describeIssue } from "../../files/describe-issue.js";
 export const PROBE_FORMAT = "valora-probe@1";
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
-const estimateSchema = z.object({ value: z.number().nullable(), low: z.number().nullable(), high: z.number().nullable() });
+const estimateSchema = z.object({
+  value: z.number().nullable(),
+  low: z.number().nullable(),
+  high: z.number().nullable(),
+});
 
 const valueSchema = z.object({
   name: z.string(),

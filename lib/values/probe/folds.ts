@@ -22,7 +22,10 @@ const KEY_DIGITS = 12;
  * What a text is recognised by: hashes of its cluster, its prompt and its response, as far as it has them. Texts that
  * share one belong together.
  */
-export function keysOf({ prompt, response, cluster }: FoldedText, isInstruction: (prompt: string) => boolean): string[] {
+export function keysOf(
+  { prompt, response, cluster }: FoldedText,
+  isInstruction: (prompt: string) => boolean,
+): string[] {
   const asked = normal(promptText(prompt));
   return [
     ...(cluster === null ? [] : [key("cluster", cluster)]),

@@ -74,9 +74,11 @@ export function scoreRow({ weights, bias }: LinearModel, { data, channels }: Fea
 function moments({ data, channels }: Features, rows: readonly number[]): { means: Float64Array; scales: Float64Array } {
   const means = new Float64Array(channels);
   const scales = new Float64Array(channels);
-  for (const row of rows) for (let c = 0; c < channels; c++) means[c] = means[c]! + data[row * channels + c]! / rows.length;
   for (const row of rows)
-    for (let c = 0; c < channels; c++) scales[c] = scales[c]! + (data[row * channels + c]! - means[c]!) ** 2 / rows.length;
+    for (let c = 0; c < channels; c++) means[c] = means[c]! + data[row * channels + c]! / rows.length;
+  for (const row of rows)
+    for (let c = 0; c < channels; c++)
+      scales[c] = scales[c]! + (data[row * channels + c]! - means[c]!) ** 2 / rows.length;
   return { means, scales: scales.map((variance) => (variance > 0 ? Math.sqrt(variance) : 1)) };
 }
 

@@ -97,7 +97,17 @@ export async function trainProbe(
         const measured = report.values.find(({ value }) => value === name)!;
         const { texts, positives } = measured;
         const figures = figuresOf(measured);
-        return { name, definition, texts, positives, threshold, l2, bias, figures, weights: Array.from(weights, short) };
+        return {
+          name,
+          definition,
+          texts,
+          positives,
+          threshold,
+          l2,
+          bias,
+          figures,
+          weights: Array.from(weights, short),
+        };
       }),
     },
   };
