@@ -8,6 +8,7 @@
  */
 import { DataFormatError, NotFiniteError, UsageError } from "../errors.js";
 import type { Adapter } from "./adapter.js";
+import { commonPrefix } from "./boundary.js";
 import { throwIfAborted, withCancel } from "./cancel.js";
 import { encodePrompt, requireTokenizer, startToken } from "./encode.js";
 import { AIMED_ROWS, groupByRows, jobShape, packForest, rowBudget, splitToFit, type Tree, treeRows } from "./forest.js";
@@ -20,7 +21,6 @@ import {
   parseRecord,
   prepareOrSkip,
 } from "./requests.js";
-import { sameTokens } from "./score.js";
 
 export type { EmbedRequest } from "./requests.js";
 
@@ -205,4 +205,8 @@ function groupPrompts(chunk: readonly Prepared[], adapter: number, budget: numbe
     group.rows += response.length;
   }
   return groups;
+}
+
+function sameTokens(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && commonPrefix(a, b) === a.length;
 }

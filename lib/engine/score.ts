@@ -247,6 +247,6 @@ export function groupCompletions(
   return groups;
 }
 
-export function sameTokens(a: readonly number[], b: readonly number[]): boolean {
+function sameTokens(a: readonly number[], b: readonly number[]): boolean {
   return a === b || (a.length === b.length && a.every((token, index) => token === b[index]));
 }
