@@ -59,9 +59,14 @@ export const label = defineCommand({
     "valora label --train-probe valueeval23 --model M --output values.probe.json",
   ],
   async run(options, context) {
-    if (options["train-probe"] !== undefined) return runTrainProbe(options["train-probe"], options, context);
-    if (options.input.length === 0)
-      throw new UsageError("--input is required, or --train-probe; see valora label --help");
+    const { "train-probe": labelled, input, layer, limit } = options;
+    if (labelled !== undefined) {
+      if (input.length > 0) throw new UsageError("--train-probe reads its own texts; leave out --input");
+      return runTrainProbe(labelled, options, context);
+    }
+    if (layer !== undefined || limit !== undefined)
+      throw new UsageError(`--${layer === undefined ? "limit" : "layer"} is for --train-probe; leave it out`);
+    if (input.length === 0) throw new UsageError("--input is required, or --train-probe; see valora label --help");
     const [{ labelPairs }, { ScoreCache }, { readPreferenceData }, { describeReadReport }] = await Promise.all([
       import("../values/label-pairs.js"),
       import("../values/score-cache.js"),

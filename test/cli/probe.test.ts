@@ -130,6 +130,12 @@ describe("valora label --train-probe", () => {
       assertRefused(few, 1, "label more texts");
       const none = await run([...train, "--model", model, "--output", probe, "--value", "empathy"]);
       assertRefused(none, 2, "labels for none of empathy");
+      assertRefused(
+        await run([...train, "--input", labelled, "--model", model, "--output", probe]),
+        2,
+        "leave out --input",
+      );
+      assertRefused(await run(["label", "--input", labelled, "--extractor", "lexicon", "--limit", "3"]), 2, "--limit");
       assertRefused(await run(["label", "--output", probe, "--quiet"]), 2, "--input is required");
       assertRefused(await run(["label", "--input", "-", "--quiet"]), 2, "--extractor is required");
       const use = ["label", "--input", labelled, "--extractor", "probe", "--model", model, "--quiet"];
