@@ -11,7 +11,7 @@ import type { LabelledText } from "./labelled.js";
  */
 export async function textsNotSeen(path: string, texts: readonly LabelledText[]): Promise<LabelledText[]> {
   const { training } = await readProbe(path);
-  const seen = new Set(training.seen);
+  const seen = new Set(training.seen.split(" "));
   // A prompt that most training texts answered is not among what was seen.
   return texts.filter((text) => keysOf(text, () => false).every((key) => !seen.has(key)));
 }

@@ -51,8 +51,8 @@ const probeSchema = z.looseObject({
     groups: z.int(),
     folds: z.int(),
     seed: z.int(),
-    /** Hashed clusters, prompts and responses that it was trained on (folds.ts). */
-    seen: z.array(z.string()),
+    /** Hashed clusters, prompts and responses that it was trained on (folds.ts), with spaces between them. */
+    seen: z.string(),
   }),
   values: z.array(valueSchema).min(1),
 });

@@ -90,7 +90,7 @@ export async function trainProbe(
         groups: new Set(groups).size,
         folds: FOLDS,
         seed: options.seed,
-        seen: [...new Set(used.flatMap((text) => keysOf(text, isInstruction)))].sort(),
+        seen: [...new Set(used.flatMap((text) => keysOf(text, isInstruction)))].sort().join(" "),
       },
       values: learnable.map(({ name, definition }) => {
         const { weights, bias, threshold, l2 } = trained.get(name)!.probe;
