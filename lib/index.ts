@@ -11,6 +11,7 @@ export { describeReadReport, type ReadReport } from "./data/read-report.js";
 export { type DataRecord, type ReadRecordsOptions, readRecords } from "./data/records.js";
 export type { Adapter, CreateAdapterOptions } from "./engine/adapter.js";
 export type { Device, DeviceChoice, Isa } from "./engine/device.js";
+export type { EmbedOptions, EmbedProgress, EmbedRequest, EmbedResult } from "./engine/embed.js";
 export type { Prompt } from "./engine/encode.js";
 export type { GenerateOptions, GenerateProgress, GenerationPrompt, GenerationResult } from "./engine/generate.js";
 export { mergeAdapter } from "./engine/merge.js";

@@ -122,6 +122,16 @@ export interface NativeScores {
   greedy: Uint8Array;
 }
 
+/** Rows whose hidden states are averaged, group by group. */
+export interface NativeEmbedding {
+  /** Its targets say which rows count; their tokens say nothing. */
+  forest: NativeForest;
+  /** [T] the group of each target, from 0; none is empty. */
+  groups: Int32Array;
+  /** After how many layers; 0 = the embedding. */
+  layer: number;
+}
+
 /** The low-rank pair of one matrix: a [R, I], b [O, R], row-major; y += scale * (x aᵀ) bᵀ. */
 export interface NativeLoraModule {
   layer: number;
@@ -241,7 +251,7 @@ export interface NativePlan {
 
 /** Shape of a batch, to plan memory with. */
 export interface NativeJobShape {
-  job: "score" | "train" | "generate";
+  job: "score" | "train" | "generate" | "embed";
   rows: number;
   targetRows: number;
   trees: number;
@@ -256,6 +266,8 @@ export interface NativeJobShape {
 export interface NativeModel {
   readonly isa: string;
   score(forest: NativeForest, cancel?: NativeCancel): Promise<NativeScores>;
+  /** [groups * C] means of the residual stream, before the final norm, summed in double in row order. */
+  embed(request: NativeEmbedding, cancel?: NativeCancel): Promise<Float32Array>;
   generate(
     request: NativeGeneration,
     cancel?: NativeCancel,

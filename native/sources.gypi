@@ -34,6 +34,7 @@
     "model_files": [
       "model/adapter.cc",
       "model/batch.cc",
+      "model/embed.cc",
       "model/engine.cc",
       "model/generate.cc",
       "model/loss.cc",

@@ -3,7 +3,7 @@ import type { PreferencePair } from "../data/pairs.js";
 import { UsageError } from "../errors.js";
 import type { Manifest } from "../files/manifest.js";
 import type { Extractor } from "../values/extractor.js";
-import { EXTRACTOR_NAMES } from "../values/extractors.js";
+import { EXTRACTOR_NAMES, type ExtractorName, JUDGE_MODES } from "../values/extractors.js";
 import type { LabelledPair } from "../values/label-pairs.js";
 import type { Value } from "../values/taxonomy.js";
 import { API_OPTIONS, apiOptions, noteEstimate } from "./api-options.js";
@@ -12,17 +12,17 @@ import type { CommandContext } from "./context.js";
 import { openFromOptions } from "./model-options.js";
 import { effectiveOptions, withPlannedSink } from "./output.js";
 import { PREFERENCE_OPTIONS, preferenceOptions } from "./preference-options.js";
+import { PROBE_OPTIONS, runTrainProbe, TRAIN_PROBE_OPTIONS } from "./train-probe.js";
 
 /** Those of the extractor are those of `valora precision` too. */
 export const LABEL_OPTIONS = {
   input: {
     type: "strings",
     placeholder: "FILE",
-    required: true,
     describe: "preference data, repeatable; - is standard input",
   },
   ...PREFERENCE_OPTIONS,
-  extractor: { type: "string", choices: EXTRACTOR_NAMES, required: true, describe: "reader" },
+  extractor: { type: "string", choices: EXTRACTOR_NAMES, describe: "reader" },
   output: OUTPUT_OPTION,
   value: { type: "strings", placeholder: "V", describe: "look for this value, repeatable (all)" },
   values: { type: "string", placeholder: "FILE", describe: "YAML of more values; a known name is replaced" },
@@ -35,6 +35,13 @@ export const LABEL_OPTIONS = {
   },
   labels: { type: "string", placeholder: "FILE", describe: "labels for --extractor file, JSON Lines or CSV" },
   model: { type: "string", placeholder: "M", describe: "for --extractor probe and judge" },
+  "judge-mode": {
+    type: "string",
+    choices: JUDGE_MODES,
+    default: "yes-no",
+    describe: "asks for each value, or for a list",
+  },
+  ...PROBE_OPTIONS,
   ...API_OPTIONS,
 } as const;
 type Options = OptionValues<typeof LABEL_OPTIONS> & CommonValues;
@@ -45,10 +52,21 @@ export const label = defineCommand({
   description:
     'Adds "values", "scores" and "extractor" to each pair: the values that its chosen and its rejected response ' +
     "express. Answers of slow extractors are kept: a run that was ended goes on where it was and asks nothing twice.",
-  options: LABEL_OPTIONS,
+  options: { ...LABEL_OPTIONS, ...TRAIN_PROBE_OPTIONS },
   commonOptions: MODEL_COMMON,
-  examples: ["valora label --input pairs.jsonl --extractor lexicon --output labelled.jsonl"],
+  examples: [
+    "valora label --input pairs.jsonl --extractor lexicon --output labelled.jsonl",
+    "valora label --train-probe valueeval23 --model M --output values.probe.json",
+  ],
   async run(options, context) {
+    const { "train-probe": labelled, input, layer, limit } = options;
+    if (labelled !== undefined) {
+      if (input.length > 0) throw new UsageError("--train-probe reads its own texts; leave out --input");
+      return runTrainProbe(labelled, options, context);
+    }
+    if (layer !== undefined || limit !== undefined)
+      throw new UsageError(`--${layer === undefined ? "limit" : "layer"} is for --train-probe; leave it out`);
+    if (input.length === 0) throw new UsageError("--input is required, or --train-probe; see valora label --help");
     const [{ labelPairs }, { ScoreCache }, { readPreferenceData }, { describeReadReport }] = await Promise.all([
       import("../values/label-pairs.js"),
       import("../values/score-cache.js"),
@@ -57,6 +75,7 @@ export const label = defineCommand({
     ]);
     const { signal } = context;
     const reading = preferenceOptions(options);
+    requireExtractor(options.extractor);
     const values = await chooseWanted(options);
     const extractor = await openNamedExtractor(options, values, context);
     const bar = context.progress("labelling", "pairs");
@@ -108,22 +127,40 @@ export const label = defineCommand({
   },
 });
 
-/** Those of --value; without it, the kind that the extractor is for. A labels file may hold values of any kind. */
-export async function chooseWanted(options: Pick<Options, "extractor" | "value" | "values">): Promise<Value[]> {
+/**
+ * Those of --value; without it, the kind that the extractor is for, or those that the probe knows. A labels file may hold
+ * values of any kind.
+ */
+export async function chooseWanted(
+  options: Pick<Options, "extractor" | "value" | "values" | "probe">,
+): Promise<Value[]> {
   const { chooseValues, loadTaxonomy } = await import("../values/taxonomy.js");
   const taxonomy = await loadTaxonomy(options.values);
   if (options.value.length === 0 && options.extractor === "file") return taxonomy.values;
+  if (options.value.length === 0 && options.extractor === "probe" && options.probe !== undefined) {
+    const { readProbe } = await import("../values/probe/file.js");
+    const names = (await readProbe(options.probe)).values.map(({ name }) => name);
+    return chooseValues(taxonomy, names);
+  }
   return chooseValues(taxonomy, options.value, options.extractor === "attributes" ? "attribute" : "value");
+}
+
+/** @throws UsageError where none is named */
+export function requireExtractor(extractor: ExtractorName | undefined): ExtractorName {
+  if (extractor === undefined) throw new UsageError(`--extractor is required: one of ${EXTRACTOR_NAMES.join(", ")}`);
+  return extractor;
 }
 
 /** The extractor of --extractor for `values`, with what the other options say of it. */
 export async function openNamedExtractor(
-  options: Pick<Options, "extractor" | "model" | "labels" | keyof typeof API_OPTIONS> & CommonValues,
+  options: Pick<Options, "extractor" | "model" | "labels" | "judge-mode" | "probe" | keyof typeof API_OPTIONS> &
+    CommonValues,
   values: readonly Value[],
   context: CommandContext,
 ): Promise<Extractor> {
   const { openExtractor } = await import("../values/extractors.js");
-  const { extractor, model, labels } = options;
+  const { model, labels, probe } = options;
+  const extractor = requireExtractor(options.extractor);
   return openExtractor(extractor, {
     values,
     openModel: async () => {
@@ -131,6 +168,8 @@ export async function openNamedExtractor(
       return openFromOptions({ ...options, model }, context);
     },
     labels,
+    probe,
+    judgeMode: options["judge-mode"],
     ...apiOptions(options),
     signal: context.signal,
     onNote: (message) => context.note(message),
@@ -156,6 +195,7 @@ async function planManifest(options: Options, extractor: Extractor): Promise<Man
     sha256.data = options.input.length === 1 ? all : createHash("sha256").update(all).digest("hex");
   }
   if (options.values !== undefined) sha256.values = await sha256File(options.values);
+  if (options.probe !== undefined) sha256.probe = await sha256File(options.probe);
   return {
     command: "label",
     options: { ...effectiveOptions(options), extractor: extractor.name },

@@ -1,5 +1,7 @@
 /** Columns of numbers that grow: what is kept of each of millions of pairs, outside the JavaScript heap. */
 
+import type { Key } from "./text.js";
+
 const FIRST_CAPACITY = 1024;
 
 /** Unsigned 32-bit numbers, appended one at a time. */
@@ -22,33 +24,22 @@ export class NumberColumn {
   }
 }
 
-/** Rows of `width` bytes, appended one at a time. */
-export class ByteRows {
-  length = 0;
-  private bytes: Uint8Array;
+/** 64-bit keys, appended one at a time. */
+export class KeyColumn {
+  private readonly low = new NumberColumn();
+  private readonly high = new NumberColumn();
 
-  constructor(readonly width: number) {
-    this.bytes = new Uint8Array(width * FIRST_CAPACITY);
+  get length(): number {
+    return this.low.length;
   }
 
-  push(row: Uint8Array): void {
-    const begin = this.length * this.width;
-    if (begin === this.bytes.length) {
-      const larger = new Uint8Array(2 * begin);
-      larger.set(this.bytes);
-      this.bytes = larger;
-    }
-    this.bytes.set(row, begin);
-    this.length++;
+  push([low, high]: Key): void {
+    this.low.push(low);
+    this.high.push(high);
   }
 
-  /** A view of row `index`, valid until the next `push`. */
-  row(index: number): Uint8Array {
-    return this.bytes.subarray(index * this.width, (index + 1) * this.width);
-  }
-
-  /** Every row, one behind the other. */
-  all(): Uint8Array {
-    return this.bytes.subarray(0, this.length * this.width);
+  /** The key at `index`, which has to be below `length`. */
+  at(index: number): Key {
+    return [this.low.at(index), this.high.at(index)];
   }
 }

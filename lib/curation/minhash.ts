@@ -58,13 +58,11 @@ export function entriesFor(threshold: number): number {
   return Math.ceil(SIGNATURE_BYTES * (threshold * (1 - CHANCE) + CHANCE) - 1e-9);
 }
 
-/** Whether rows `left` and `right` of `signatures` (one behind the other) have at least `needed` entries equal. */
-export function isNear(signatures: Uint8Array, left: number, right: number, needed: number): boolean {
-  const a = left * SIGNATURE_BYTES;
-  const b = right * SIGNATURE_BYTES;
+/** Whether two signatures have at least `needed` entries equal. */
+export function isNear(left: Uint8Array, right: Uint8Array, needed: number): boolean {
   let missing = SIGNATURE_BYTES - needed;
   for (let entry = 0; entry < SIGNATURE_BYTES; entry++) {
-    if (signatures[a + entry] !== signatures[b + entry] && --missing < 0) return false;
+    if (left[entry] !== right[entry] && --missing < 0) return false;
   }
   return true;
 }

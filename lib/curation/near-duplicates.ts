@@ -4,6 +4,7 @@
  * entries; two texts of similarity s share a band with probability 1 − (1 − s^r)^bands. Those that share one are
  * compared; band after band is sorted, so that memory beside the signatures is 8 bytes a text.
  */
+import { type Rows, rowsIn } from "./byte-rows.js";
 import { entriesFor, isNear, SIGNATURE_BYTES } from "./minhash.js";
 import { mix } from "./text.js";
 import { UnionFind } from "./union-find.js";
@@ -36,17 +37,17 @@ export interface NearDuplicateOptions {
 /**
  * Groups texts into near-duplicates, transitively.
  *
- * @param signatures n × `SIGNATURE_BYTES`
+ * @param signatures n × `SIGNATURE_BYTES`, in memory or as rows
  * @returns for each text the first one of its group
  */
-export function groupTexts(signatures: Uint8Array, options: NearDuplicateOptions): Uint32Array {
-  const count = signatures.length / SIGNATURE_BYTES;
-  const groups = new UnionFind(count);
-  const needed = entriesFor(options.threshold);
-  forEachCandidate(signatures, null, options, (left, right) => {
-    if (groups.find(left) !== groups.find(right) && isNear(signatures, left, right, needed)) groups.union(left, right);
+export function groupTexts(signatures: Uint8Array | Rows, options: NearDuplicateOptions): Uint32Array {
+  const rows = asRows(signatures);
+  const groups = new UnionFind(rows.length);
+  const near = comparer(rows, options.threshold);
+  forEachCandidate(rows, null, options, (left, right) => {
+    if (groups.find(left) !== groups.find(right) && near(left, right)) groups.union(left, right);
   });
-  return Uint32Array.from({ length: count }, (_, text) => groups.find(text));
+  return Uint32Array.from({ length: rows.length }, (_, text) => groups.find(text));
 }
 
 /**
@@ -57,13 +58,17 @@ export function groupTexts(signatures: Uint8Array, options: NearDuplicateOptions
  * @param prompts for each pair the group of its prompt
  * @returns for each pair the first one of its group
  */
-export function groupPairs(responses: Uint8Array, prompts: Uint32Array, options: NearDuplicateOptions): Uint32Array {
+export function groupPairs(
+  responses: Uint8Array | Rows,
+  prompts: Uint32Array,
+  options: NearDuplicateOptions,
+): Uint32Array {
+  const rows = asRows(responses);
   const groups = new UnionFind(prompts.length);
-  const needed = entriesFor(options.threshold);
-  const near = (a: number, b: number): boolean => isNear(responses, a, b, needed);
+  const near = comparer(rows, options.threshold);
   // Response 2p is chosen, 2p + 1 rejected, of pair p: ⊕ 1 is the other response.
   forEachCandidate(
-    responses,
+    rows,
     (response) => prompts[response >>> 1]!,
     options,
     (left, right) => {
@@ -75,27 +80,39 @@ export function groupPairs(responses: Uint8Array, prompts: Uint32Array, options:
   return Uint32Array.from({ length: prompts.length }, (_, pair) => groups.find(pair));
 }
 
+function asRows(signatures: Uint8Array | Rows): Rows {
+  return signatures instanceof Uint8Array ? rowsIn(signatures, SIGNATURE_BYTES) : signatures;
+}
+
+/** Whether two texts are as near as `threshold`. */
+function comparer(rows: Rows, threshold: number): (left: number, right: number) => boolean {
+  const needed = entriesFor(threshold);
+  const buffers = [new Uint8Array(SIGNATURE_BYTES), new Uint8Array(SIGNATURE_BYTES)] as const;
+  return (left, right) => isNear(rows.row(left, buffers[0]), rows.row(right, buffers[1]), needed);
+}
+
 /** Calls `visit` for texts that share a band (and a `scope`, where that is given), the smaller index first. */
 function forEachCandidate(
-  signatures: Uint8Array,
+  signatures: Rows,
   scope: ((text: number) => number) | null,
   { threshold, signal }: NearDuplicateOptions,
   visit: (left: number, right: number) => void,
 ): void {
-  const count = signatures.length / SIGNATURE_BYTES;
+  const count = signatures.length;
   const rows = rowsOfBand(threshold);
   const sorted = new BigUint64Array(count);
   // The same memory as pairs of 32-bit numbers, low half first: every system that Node runs on here is little-endian.
   const halves = new Uint32Array(sorted.buffer);
   for (let band = 0; (band + 1) * rows <= SIGNATURE_BYTES; band++) {
     signal?.throwIfAborted();
-    for (let text = 0; text < count; text++) {
-      let hash = scope === null ? 0 : scope(text);
-      const begin = text * SIGNATURE_BYTES + band * rows;
-      for (let entry = begin; entry < begin + rows; entry++) hash = mix(hash ^ (signatures[entry]! + 0x9e3779b9));
-      halves[2 * text] = text;
-      halves[2 * text + 1] = hash;
-    }
+    let text = 0;
+    for (const block of signatures.blocks())
+      for (let begin = band * rows; begin < block.length; begin += SIGNATURE_BYTES, text++) {
+        let hash = scope === null ? 0 : scope(text);
+        for (let entry = begin; entry < begin + rows; entry++) hash = mix(hash ^ (block[entry]! + 0x9e3779b9));
+        halves[2 * text] = text;
+        halves[2 * text + 1] = hash;
+      }
     sorted.sort();
     let first = 0;
     for (let at = 1; at < count; at++) {

@@ -1,8 +1,7 @@
 /**
- * What curation remembers of every pair between its two passes: numbers, no text. About 300 bytes a pair, signatures
- * included, of which none is on the JavaScript heap.
+ * What curation remembers of every pair between its two passes: numbers, no text, none of them on the JavaScript heap.
  */
-import { NumberColumn } from "./columns.js";
+import { KeyColumn, NumberColumn } from "./columns.js";
 import type { Sides } from "./labels.js";
 import type { Key } from "./text.js";
 
@@ -45,8 +44,7 @@ export class PairTable {
   readonly values = new Names();
   readonly sources = new Names();
   private readonly position = new NumberColumn();
-  private readonly keyLow = new NumberColumn();
-  private readonly keyHigh = new NumberColumn();
+  private readonly key = new KeyColumn();
   private readonly prompt = new NumberColumn();
   private readonly source = new NumberColumn();
   private readonly chosen = new NumberColumn();
@@ -61,8 +59,7 @@ export class PairTable {
 
   push(row: PairRow): void {
     this.position.push(row.position);
-    this.keyLow.push(row.key[0]);
-    this.keyHigh.push(row.key[1]);
+    this.key.push(row.key);
     this.prompt.push(row.prompt);
     this.source.push(this.sources.number(row.source));
     this.chosen.push(row.chosenWords);
@@ -76,7 +73,7 @@ export class PairTable {
   }
 
   keyOf(row: number): Key {
-    return [this.keyLow.at(row), this.keyHigh.at(row)];
+    return this.key.at(row);
   }
 
   promptOf(row: number): number {

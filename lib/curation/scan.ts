@@ -5,12 +5,14 @@
 import { type PreferencePair, readPairs } from "../data/pairs.js";
 import { type ItemErrorOptions, prepareOrSkip } from "../engine/requests.js";
 import { DataFormatError } from "../errors.js";
-import { ByteRows } from "./columns.js";
+import { ByteRows } from "./byte-rows.js";
+import { KeyColumn } from "./columns.js";
+import { KeyMap } from "./key-map.js";
 import { sidesOf } from "./labels.js";
 import { minhash, SIGNATURE_BYTES } from "./minhash.js";
 import { groupPairs, groupTexts } from "./near-duplicates.js";
 import { PairTable } from "./pair-table.js";
-import { type ComparedText, comparePair, type Key, mapKey, textKey } from "./text.js";
+import { type ComparedText, comparePair, textKey } from "./text.js";
 
 export type LeftOutReason = "unusable" | "same-responses" | "exact-duplicate" | "near-duplicate";
 
@@ -20,7 +22,7 @@ export interface Scan {
   kept: Uint8Array;
   /** For each prompt the first prompt of its group of near-duplicates. */
   promptGroups: Uint32Array;
-  promptKeys: Key[];
+  promptKeys: KeyColumn;
   /** Pairs read, whatever became of them. */
   read: number;
   /** Pairs left out, by reason and source. */
@@ -46,14 +48,18 @@ const NO_SOURCE = "";
 
 export async function scanPairs(inputs: readonly string[], options: ScanOptions): Promise<Scan> {
   const scanner = new Scanner(options);
-  for (const path of inputs) {
-    for await (const pair of readPairs(path, options)) {
-      options.signal?.throwIfAborted();
-      scanner.add(pair, path);
-      options.onProgress?.(scanner.read);
+  try {
+    for (const path of inputs) {
+      for await (const pair of readPairs(path, options)) {
+        options.signal?.throwIfAborted();
+        scanner.add(pair, path);
+        options.onProgress?.(scanner.read);
+      }
     }
+    return scanner.finish();
+  } finally {
+    scanner.close();
   }
-  return scanner.finish();
 }
 
 class Scanner {
@@ -62,13 +68,13 @@ class Scanner {
   private readonly leftOut: Scan["leftOut"] = new Map();
   private exchanged = 0;
   private withoutScores = 0;
-  private readonly prompts = new Map<number, number>();
-  private readonly promptKeys: Key[] = [];
+  private readonly prompts = new KeyMap();
+  private readonly promptKeys = new KeyColumn();
   private readonly promptSignatures = new ByteRows(SIGNATURE_BYTES);
   private readonly responseSignatures = new ByteRows(SIGNATURE_BYTES);
-  /** Pairs seen, by a key that does not know chosen from rejected; the value says which came first in it. */
-  private readonly pairs = new Map<number, boolean>();
-  private readonly ids = new Set<number>();
+  /** Pairs seen, by a key that does not know chosen from rejected; 1 where chosen comes first in it. */
+  private readonly pairs = new KeyMap();
+  private readonly ids = new KeyMap();
   private readonly wanted: ReadonlySet<string> | null;
   private readonly signature = new Uint8Array(SIGNATURE_BYTES);
 
@@ -91,9 +97,9 @@ class Scanner {
     const chosenFirst = chosen.normal < rejected.normal;
     const [first, second] = chosenFirst ? [chosen, rejected] : [rejected, chosen];
     const key = textKey(prompt.normal, first.normal, second.normal);
-    const earlier = this.pairs.get(mapKey(key));
+    const earlier = this.pairs.get(key);
     if (earlier !== undefined) {
-      if (earlier !== chosenFirst) this.exchanged++;
+      if (earlier !== Number(chosenFirst)) this.exchanged++;
       this.leave("exact-duplicate", source);
       return;
     }
@@ -101,7 +107,7 @@ class Scanner {
       this.leave("unusable", source);
       return;
     }
-    this.pairs.set(mapKey(key), chosenFirst);
+    this.pairs.set(key, Number(chosenFirst));
     if (pair.scores === undefined) this.withoutScores++;
     const sides = [...sidesOf(pair, this.options.threshold)];
     this.table.push({
@@ -120,13 +126,13 @@ class Scanner {
   finish(): Scan {
     const { table, promptKeys } = this;
     const { nearDuplicates, signal } = this.options;
-    let promptGroups: Uint32Array = Uint32Array.from(promptKeys, (_, prompt) => prompt);
+    let promptGroups: Uint32Array = Uint32Array.from({ length: promptKeys.length }, (_, prompt) => prompt);
     const kept = new Uint8Array(table.length).fill(1);
     if (nearDuplicates !== null) {
       const options = { threshold: nearDuplicates, ...(signal && { signal }) };
-      promptGroups = groupTexts(this.promptSignatures.all(), options);
+      promptGroups = groupTexts(this.promptSignatures, options);
       const groupOfRow = Uint32Array.from({ length: table.length }, (_, row) => promptGroups[table.promptOf(row)]!);
-      const pairGroups = groupPairs(this.responseSignatures.all(), groupOfRow, options);
+      const pairGroups = groupPairs(this.responseSignatures, groupOfRow, options);
       for (const [row, first] of pairGroups.entries()) {
         if (first === row) continue;
         kept[row] = 0;
@@ -137,12 +143,18 @@ class Scanner {
     return { table, kept, promptGroups, promptKeys, read, leftOut, exchanged, withoutScores };
   }
 
+  /** Of temporary files. */
+  close(): void {
+    this.promptSignatures.close();
+    this.responseSignatures.close();
+  }
+
   private promptNumber(prompt: ComparedText): number {
     const key = textKey(prompt.normal);
-    let number = this.prompts.get(mapKey(key));
+    let number = this.prompts.get(key);
     if (number === undefined) {
       number = this.prompts.size;
-      this.prompts.set(mapKey(key), number);
+      this.prompts.set(key, number);
       this.promptKeys.push(key);
       this.sign(prompt, this.promptSignatures);
     }
@@ -162,10 +174,10 @@ class Scanner {
 
   /** An id names one pair everywhere behind this point: in logs, scores and evaluations. */
   private claimId(id: string, path: string): void {
-    const key = mapKey(textKey(id));
-    if (this.ids.has(key))
+    const key = textKey(id);
+    if (this.ids.get(key) !== undefined)
       throw new DataFormatError(`${path}: the id "${id}" is of two different pairs; give every pair an id of its own`);
-    this.ids.add(key);
+    this.ids.set(key, 1);
   }
 }
 

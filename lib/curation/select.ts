@@ -60,8 +60,10 @@ export interface Selection {
 
 /** The part that each group of prompts is in: the first prompt of the group decides for all of them. */
 export function partOfPrompts(scan: Pick<Scan, "promptGroups" | "promptKeys">, heldOut: number, seed: number): Part[] {
-  const own = scan.promptKeys.map((key) =>
-    drawFor(key, { seed, purpose: PURPOSE.split }) < heldOut ? "held-out" : "train",
+  const own = Array.from(
+    { length: scan.promptKeys.length },
+    (_, prompt): Part =>
+      drawFor(scan.promptKeys.at(prompt), { seed, purpose: PURPOSE.split }) < heldOut ? "held-out" : "train",
   );
   return own.map((_, prompt) => own[scan.promptGroups[prompt]!]!);
 }

@@ -116,7 +116,10 @@ export function unpackTargets(values: ArrayLike<number>, order: Int32Array): Flo
   return unpacked;
 }
 
-export function jobShape(job: "score" | "train", trees: readonly Tree[], recompute = false): NativeJobShape {
+/** Jobs of one pass over a forest. */
+export type ForestJob = "score" | "embed" | "train";
+
+export function jobShape(job: ForestJob, trees: readonly Tree[], recompute = false): NativeJobShape {
   return {
     job,
     rows: trees.reduce((sum, tree) => sum + treeRows(tree), 0),
@@ -155,7 +158,7 @@ function fits(planner: Planner, shape: NativeJobShape): boolean {
  *
  * @throws OutOfMemoryError where not even one row fits
  */
-export function rowBudget(planner: Planner, job: "score" | "train", aimed: number, recompute = false): number {
+export function rowBudget(planner: Planner, job: ForestJob, aimed: number, recompute = false): number {
   const shapeOf = (rows: number): NativeJobShape => ({
     job,
     rows,

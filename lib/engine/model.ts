@@ -9,6 +9,7 @@ import type { Tokenizer } from "../models/tokenizer.js";
 import type { NativeModel } from "../native.js";
 import { Adapter, type CreateAdapterOptions, loadAdapterInto, loraScale, parseTargets } from "./adapter.js";
 import type { Device } from "./device.js";
+import { type EmbedOptions, type EmbedRequest, type EmbedResult, embedAll } from "./embed.js";
 import { encodePrompt, type Prompt } from "./encode.js";
 import type { Planner } from "./forest.js";
 import { type GenerateOptions, type GenerationPrompt, type GenerationResult, generateAll } from "./generate.js";
@@ -106,6 +107,23 @@ export class Model implements AsyncDisposable {
   ): AsyncGenerator<ScoreResult> {
     this.assertUsable();
     return scoreAll(this, requests, options);
+  }
+
+  /**
+   * Mean hidden states of responses given their prompts, in the order of the requests: what a probe reads. They do not
+   * depend on what else is embedded with them, to the bit.
+   *
+   * @throws UsageError for a layer that the model has not
+   * @throws DataFormatError naming the request that cannot be embedded, unless such are to be skipped
+   * @throws OutOfMemoryError where a single response with its prompt exceeds the memory limit
+   * @throws CancelledError where the signal was aborted
+   */
+  embed(
+    requests: Iterable<EmbedRequest> | AsyncIterable<EmbedRequest>,
+    options: EmbedOptions = {},
+  ): AsyncGenerator<EmbedResult> {
+    this.assertUsable();
+    return embedAll(this, requests, options);
   }
 
   /**

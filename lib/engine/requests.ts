@@ -35,6 +35,18 @@ export const generationPromptSchema = z
     message: "needs prompt or prompt_tokens",
   });
 
+export const embedRequestSchema = z
+  .looseObject({
+    id: z.string(),
+    prompt: promptSchema.optional(),
+    prompt_tokens: tokensSchema.min(1).optional(),
+    response: z.string().optional(),
+    response_tokens: tokensSchema.min(1).optional(),
+  })
+  .refine((request) => request.response !== undefined || request.response_tokens !== undefined, {
+    message: "needs response or response_tokens",
+  });
+
 interface Message {
   role: string;
   content: string;
@@ -54,6 +66,15 @@ export interface GenerationPrompt {
   id: string;
   prompt?: string | Message[];
   prompt_tokens?: number[];
+}
+
+/** Text (`prompt`, `response`) or tokens (`prompt_tokens`, `response_tokens`); tokens win. No prompt is a start token. */
+export interface EmbedRequest {
+  id: string;
+  prompt?: string | Message[];
+  response?: string;
+  prompt_tokens?: number[];
+  response_tokens?: number[];
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Texts with human labels: what an extractor is held against. */
-import { stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { z } from "zod";
 import { type DataRecord, type ReadRecordsOptions, readRecords } from "../data/records.js";
 import { parseRecord, prepareOrSkip, promptSchema } from "../engine/requests.js";
@@ -7,6 +8,7 @@ import { DataFormatError } from "../errors.js";
 import type { Exchange } from "../values/extractor.js";
 import { namesOf, readLabel } from "../values/file-labels.js";
 import type { Value } from "../values/taxonomy.js";
+import { ROW_LAYOUTS, type RowLayout, type RowLayoutName } from "./row-layouts.js";
 import { readValueEval } from "./value-eval.js";
 
 export interface LabelledText {
@@ -20,7 +22,7 @@ export interface LabelledText {
 }
 
 export interface LabelledSet {
-  layout: "valueeval23" | "labelled";
+  layout: "valueeval23" | "labelled" | RowLayoutName;
   items: LabelledText[];
   /** What a reader of the figures should know of the labels. */
   notes: string[];
@@ -47,8 +49,8 @@ const rowSchema = z
 type Row = z.infer<typeof rowSchema>;
 
 /**
- * A folder of ValueEval'23 (value-eval.ts), or a table of labelled texts; docs/values.md has the forms. The set is held
- * in memory: what people label is small.
+ * A folder of ValueEval'23 (value-eval.ts) or of persona statements, a file of a published set (row-layouts.ts), or a
+ * table of labelled texts; docs/values.md has the forms. The set is held in memory: what people label is small.
  *
  * @throws FileError, or DataFormatError naming file, line and field
  */
@@ -57,17 +59,28 @@ export async function readLabelled(
   values: readonly Value[],
   options: ReadLabelledOptions = {},
 ): Promise<LabelledSet> {
-  if ((await stat(path).catch(() => null))?.isDirectory()) return readValueEval(path, values, options);
+  if ((await stat(path).catch(() => null))?.isDirectory()) {
+    const traits = await personaFiles(path);
+    return traits.length === 0 ? readValueEval(path, values, options) : readTraits(traits, values, options);
+  }
+  let layout: RowLayout | null | undefined;
   const items: LabelledText[] = [];
   /** Of items whose labels are a list, which says no to the values that somebody lists elsewhere. */
   const lists = new Map<LabelledText, ReadonlySet<string>>();
   const seen = new Set<string>();
   for await (const record of readRecords(path, options)) {
+    layout ??= ROW_LAYOUTS.find((known) => known.recognises(record.value)) ?? null;
+    if (layout !== null) {
+      const { read } = layout;
+      items.push(...(prepareOrSkip(options, () => read(record, path)) ?? []));
+      continue;
+    }
     const read = prepareOrSkip(options, () => readRow(record, values, seen));
     if (read === null) continue;
     items.push(read.item);
     if (read.list !== null) lists.set(read.item, read.list);
   }
+  if (layout != null) return { layout: layout.name, items, notes: [layout.note] };
   const listed = new Set([...lists.values()].flatMap((names) => [...names]));
   const annotated = values.map(({ name }) => name).filter((name) => listed.has(name));
   return {
@@ -83,6 +96,29 @@ export async function readLabelled(
         ? []
         : [`${lists.size} of ${items.length} texts have a list of labels: it says no to every value listed elsewhere`],
   };
+}
+
+/** Files of a folder that holds persona statements: a trait each; none where it holds something else. */
+async function personaFiles(folder: string): Promise<string[]> {
+  const names = (await readdir(folder).catch(() => [])).filter((name) => /\.jsonl(\.gz)?$/.test(name)).sort();
+  const [first] = names;
+  if (first === undefined) return [];
+  for await (const { value } of readRecords(join(folder, first), { onError: "skip" })) {
+    const known = ROW_LAYOUTS.find((layout) => layout.recognises(value));
+    return known?.name === "persona" ? names.map((name) => join(folder, name)) : [];
+  }
+  return [];
+}
+
+/** Of the traits that are asked for: a folder may hold many more. */
+async function readTraits(
+  paths: readonly string[],
+  values: readonly Value[],
+  options: ReadLabelledOptions,
+): Promise<LabelledSet> {
+  const wanted = paths.filter((path) => values.some(({ name }) => basename(path).startsWith(`${name}.jsonl`)));
+  const sets = await Promise.all(wanted.map((path) => readLabelled(path, values, options)));
+  return { layout: "persona", items: sets.flatMap(({ items }) => items), notes: sets[0]?.notes ?? [] };
 }
 
 function readRow(

@@ -9,6 +9,7 @@ import {
   wilson,
 } from "../metrics/classification.js";
 import type { Scores } from "../values/extractor.js";
+import { bootstrapAuc } from "./auc.js";
 import type { LabelledText } from "./labelled.js";
 import { type PickTest, pickTests } from "./pick-tests.js";
 
@@ -20,6 +21,8 @@ export interface ValuePrecision {
   positives: number;
   found: number;
   scores: Record<keyof PrecisionScores, Estimate>;
+  /** How well the scores rank, whatever the threshold: ½ knows nothing. */
+  auc: Estimate;
   /** As many yeses as the extractor says, given to texts at random. */
   random: PrecisionScores;
   /** F1 of saying yes to every text: the best of what knows nothing. */
@@ -45,8 +48,8 @@ export interface PrecisionReport {
 }
 
 export interface MeasureOptions {
-  /** From this score on the extractor says yes to a value. */
-  thresholdOf: (value: string) => number;
+  /** From this score on the extractor says yes to a value, in text `index`. */
+  thresholdOf: (value: string, index: number) => number;
   seed: number;
   resamples?: number;
 }
@@ -67,7 +70,7 @@ export function measurePrecision(
 ): PrecisionReport {
   const scored = texts.flatMap((text, index) => {
     const given = scores[index];
-    return given == null ? [] : [{ text, scores: given }];
+    return given == null ? [] : [{ text, scores: given, index }];
   });
   const clusters = new Set(scored.flatMap(({ text }) => text.cluster ?? []));
   return {
@@ -75,16 +78,15 @@ export function measurePrecision(
     texts: scored.length,
     clusters: clusters.size === 0 ? null : clusters.size,
     values: values.map((value) => {
-      const threshold = thresholdOf(value);
       const judged: Judged[] = [];
       const forecasts: Forecast[] = [];
-      for (const { text, scores } of scored) {
+      for (const { text, scores, index } of scored) {
         const truth = text.labels.get(value);
         if (truth === undefined) continue;
         const probability = scores[value] ?? 0;
         judged.push({
           truth,
-          predicted: probability >= threshold,
+          predicted: probability >= thresholdOf(value, index),
           ...(text.cluster === null ? {} : { cluster: text.cluster }),
         });
         forecasts.push({ probability, truth });
@@ -113,6 +115,10 @@ function measureValue(
     positives,
     found,
     scores: scoresWithIntervals(judged, options),
+    auc: bootstrapAuc(
+      judged.map(({ truth, cluster }, index) => ({ truth, cluster, score: forecasts[index]!.probability })),
+      options,
+    ),
     random: { precision: share, recall: marked, f1: (2 * share * marked) / (share + marked) },
     alwaysF1: (2 * share) / (share + 1),
     calibration: graded

@@ -43,13 +43,13 @@ function renderCsv({ values }: PrecisionReport): string {
   const columns = [
     ...["value", "status", "texts", "positives", "found"],
     ...SCORES.flatMap((name) => [name, `${name}_low`, `${name}_high`, `random_${name}`]),
-    ...["always_f1", "expected_calibration_error", "brier", "brier_of_share"],
+    ...["always_f1", "expected_calibration_error", "brier", "brier_of_share", "auc", "auc_low", "auc_high"],
   ];
   const cell = (number: number | undefined): string =>
     number === undefined || !Number.isFinite(number) ? "" : String(Number(number.toPrecision(6)));
   const rows = values.map((row) => {
     if (!isValidated(row)) return [row.value, "unvalidated", "0", ...columns.slice(3).map(() => "")];
-    const { calibration } = row;
+    const { calibration, auc } = row;
     return [
       row.value,
       "validated",
@@ -59,6 +59,7 @@ function renderCsv({ values }: PrecisionReport): string {
         return [value, low, high, row.random[name]].map(cell);
       }),
       ...[row.alwaysF1, calibration?.expectedError, calibration?.brier, calibration?.brierOfShare].map(cell),
+      ...[auc.value, auc.low, auc.high].map(cell),
     ];
   });
   return stringify([columns, ...rows]);
@@ -83,14 +84,15 @@ function renderTables(report: PrecisionReport, { input, layout, notes, seed }: P
   if (validated.length > 0) {
     lines.push(
       ...textTable(
-        ["value", "texts", "people", "found", "precision, %", "recall, %", "F1, %"],
-        validated.map(({ value, texts, positives, found, scores }) => [
+        ["value", "texts", "people", "found", "precision, %", "recall, %", "F1, %", "AUC, %"],
+        validated.map(({ value, texts, positives, found, scores, auc }) => [
           value,
           ...[texts, positives, found].map(String),
-          ...SCORES.map((name) => interval(scores[name])),
+          ...[...SCORES.map((name) => scores[name]), auc].map(interval),
         ]),
       ),
       "people, found: texts where people and the extractor say yes",
+      "AUC: chance that a text where people say yes has a higher score than one where they say no; random 50",
       `in brackets: 95 % bootstrap over ${over}, seed ${seed}`,
       "",
       ...textTable(

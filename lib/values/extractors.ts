@@ -1,10 +1,13 @@
 /** The extractors there are, by the name that --extractor gives: where a new one is registered. */
 import type { Model } from "../engine/model.js";
-import { UnsupportedError, UsageError } from "../errors.js";
+import { UsageError } from "../errors.js";
 import type { Extractor } from "./extractor.js";
 import type { Value } from "./taxonomy.js";
 
 export const EXTRACTOR_NAMES = ["lexicon", "probe", "judge", "api", "file", "attributes"] as const;
+/** How the judge is asked: yes or no for each value, or for a list of values in its own words. */
+export const JUDGE_MODES = ["yes-no", "list"] as const;
+export type JudgeMode = (typeof JUDGE_MODES)[number];
 export type ExtractorName = (typeof EXTRACTOR_NAMES)[number];
 
 /** What a factory may make an extractor from. Options that it needs and does not find are a UsageError that names them. */
@@ -15,6 +18,10 @@ export interface OpenExtractorOptions {
   openModel: () => Promise<Model>;
   /** --labels */
   labels?: string | undefined;
+  /** --probe */
+  probe?: string | undefined;
+  /** --judge-mode; default "yes-no". */
+  judgeMode?: JudgeMode | undefined;
   /** --api-url and its like; the key is in the environment, and nowhere else. */
   apiUrl?: string | undefined;
   apiModel?: string | undefined;
@@ -29,9 +36,17 @@ export interface OpenExtractorOptions {
 type Factory = (options: OpenExtractorOptions) => Promise<Extractor>;
 
 /** Each loads its code when it is asked for. */
-const FACTORIES: Partial<Record<ExtractorName, Factory>> = {
+const FACTORIES: Record<ExtractorName, Factory> = {
   lexicon: async ({ values }) => (await import("./lexicon/extractor.js")).openLexicon(values),
-  judge: async ({ values, openModel }) => (await import("./judge/extractor.js")).openJudge(values, openModel),
+  probe: async ({ values, probe, openModel, onNote }) => {
+    if (probe === undefined)
+      throw new UsageError("--extractor probe needs --probe FILE; valora label --train-probe makes one");
+    return (await import("./probe/extractor.js")).openProbe(probe, values, openModel, { onNote });
+  },
+  judge: async ({ values, openModel, judgeMode = "yes-no", onNote }) => {
+    if (judgeMode === "list") return (await import("./judge/list.js")).openListJudge(values, openModel, { onNote });
+    return (await import("./judge/extractor.js")).openJudge(values, openModel);
+  },
   attributes: async ({ values }) => (await import("./attributes.js")).openAttributes(values),
   file: async ({ values, labels, signal, onNote }) => {
     if (labels === undefined) throw new UsageError("--extractor file needs --labels FILE");
@@ -53,14 +68,9 @@ const FACTORIES: Partial<Record<ExtractorName, Factory>> = {
   },
 };
 
-/**
- * @throws UsageError for options that are missing, UnsupportedError for an extractor that is not there
- */
+/** @throws UsageError for a name that is none or options that are missing, and what the extractor itself throws */
 export async function openExtractor(name: ExtractorName, options: OpenExtractorOptions): Promise<Extractor> {
-  const factory = FACTORIES[name];
-  if (factory === undefined) {
-    const there = EXTRACTOR_NAMES.filter((known) => FACTORIES[known] !== undefined).join(", ");
-    throw new UnsupportedError(`--extractor ${name} is not part of this version of valora; there are ${there}`);
-  }
-  return factory(options);
+  if (!EXTRACTOR_NAMES.includes(name))
+    throw new UsageError(`there is no extractor ${name}; there are ${EXTRACTOR_NAMES.join(", ")}`);
+  return FACTORIES[name](options);
 }

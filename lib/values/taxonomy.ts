@@ -25,6 +25,8 @@ const valueSchema = z.strictObject({
   definition: z.string().min(1),
   category: z.enum(CATEGORIES).optional(),
   valence: z.enum(["positive", "negative", "neutral"]).default("neutral"),
+  /** Other names, under which a judge may list it. */
+  synonyms: z.array(z.string().min(1)).default([]),
   related: z.array(nameSchema).default([]),
   opposed: z.array(nameSchema).default([]),
   /** Replaces the lexicon that comes with valora, where there is one. */
@@ -44,6 +46,7 @@ export interface Value {
   definition: string;
   category?: Category | undefined;
   valence: "positive" | "negative" | "neutral";
+  synonyms?: string[] | undefined;
   related: string[];
   opposed: string[];
   lexicon?: LexiconSource | undefined;

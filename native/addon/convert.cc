@@ -174,6 +174,14 @@ ForestInput read_forest(const Value& value) {
   return forest;
 }
 
+EmbeddingRequest read_embedding(const Value& value) {
+  EmbeddingRequest request;
+  request.forest = read_forest(value["forest"]);
+  request.groups = read_one_each(value["groups"], request.forest.targets.size(), "targets");
+  request.layer = value["layer"].int32(0);
+  return request;
+}
+
 GenerationRequest read_generation(const Value& value) {
   GenerationRequest request;
   for (const Value& prompt : value["prompts"].array()) {
@@ -194,7 +202,8 @@ GenerationRequest read_generation(const Value& value) {
 
 JobShape read_job_shape(const Value& value) {
   JobShape shape;
-  shape.job = static_cast<JobShape::Job>(value["job"].choice({"score", "train", "generate"}));
+  shape.job =
+      static_cast<JobShape::Job>(value["job"].choice({"score", "train", "generate", "embed"}));
   shape.rows = value["rows"].int32(0);
   shape.target_rows = value["targetRows"].int32(0);
   shape.trees = value["trees"].int32(0);

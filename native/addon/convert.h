@@ -18,6 +18,7 @@ ModelOptions read_open_options(const Value& value);
 Dtype read_dtype(const Value& value);
 
 ForestInput read_forest(const Value& value);
+EmbeddingRequest read_embedding(const Value& value);
 GenerationRequest read_generation(const Value& value);
 JobShape read_job_shape(const Value& value);
 

@@ -27,6 +27,17 @@ Napi::Value score(const Engine& engine, const Napi::CallbackInfo& info) {
       kToJs, cancel);
 }
 
+Napi::Value embed(const Engine& engine, const Napi::CallbackInfo& info) {
+  const Cancel cancel = read_cancel(argument(info, 1, "cancel"));
+  return engine->submit(
+      info.Env(),
+      [request = read_embedding(argument(info, 0, "request")), cancel](EngineState& state) {
+        return state.model->embed(request, cancel.get());
+      },
+      [](Napi::Env env, const std::vector<float>& means) { return copy_to_js(env, means); },
+      cancel);
+}
+
 Napi::Value generate(const Engine& engine, const Napi::CallbackInfo& info) {
   const Cancel cancel = read_cancel(argument(info, 1, "cancel"));
   const Value on_progress = argument(info, 2, "onProgress");
@@ -124,6 +135,7 @@ Napi::Value make_model_object(Napi::Env env, const Engine& engine) {
   using Method = Napi::Value (*)(const Engine&, const Napi::CallbackInfo&);
   const std::pair<const char*, Method> methods[] = {
       {"score", score},
+      {"embed", embed},
       {"generate", generate},
       {"createAdapter", create_adapter},
       {"loadAdapter", load_adapter},

@@ -1,4 +1,5 @@
-// Engine: adapters, the arena, and scoring. Generation is in generate.cc, plans in plan.cc.
+// Engine: adapters, the arena, and scoring. Embedding is in embed.cc, generation in generate.cc,
+// plans in plan.cc.
 #include "model/engine.h"
 
 #include <cmath>

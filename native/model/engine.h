@@ -37,6 +37,7 @@ class Engine {
   const Arena* arena() const { return arena_.get(); }
 
   Scores score(const ForestInput& forest, CancelFlag cancel);
+  std::vector<float> embed(const EmbeddingRequest& request, CancelFlag cancel);
   std::vector<Generated> generate(const GenerationRequest& request, CancelFlag cancel,
                                   const std::function<void(int64_t)>& on_progress);
 

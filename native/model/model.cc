@@ -24,6 +24,10 @@ Scores Model::score(const ForestInput& forest, CancelFlag cancel) {
   return impl_->engine.score(forest, cancel);
 }
 
+std::vector<float> Model::embed(const EmbeddingRequest& request, CancelFlag cancel) {
+  return impl_->engine.embed(request, cancel);
+}
+
 std::vector<Generated> Model::generate(const GenerationRequest& request, CancelFlag cancel,
                                        const std::function<void(int64_t)>& on_progress) {
   return impl_->engine.generate(request, cancel, on_progress);

@@ -72,6 +72,13 @@ struct Scores {
   std::vector<uint8_t> greedy;   // [targets]
 };
 
+// Means of hidden states. A group is a text whose rows' states are averaged.
+struct EmbeddingRequest {
+  ForestInput forest;           // its targets say which rows count; their tokens say nothing
+  std::vector<int32_t> groups;  // [targets] 0 to the number of groups - 1, each at least once
+  int64_t layer = 0;            // after how many layers; 0 = the embedding
+};
+
 enum class LossKind { kSigmoid, kIpo, kHinge, kRobust, kSft };
 
 struct LossOptions {
@@ -122,7 +129,7 @@ struct Generated {
 };
 
 struct JobShape {
-  enum class Job { kScore, kTrain, kGenerate } job = Job::kScore;
+  enum class Job { kScore, kTrain, kGenerate, kEmbed } job = Job::kScore;
   int64_t rows = 0, target_rows = 0, trees = 0, longest_path = 0;
   bool recompute = false;
   int64_t sequences = 0, cache_rows = 0;
@@ -149,6 +156,9 @@ class Model {
   const char* isa() const;
 
   Scores score(const ForestInput& forest, CancelFlag cancel);
+  // [groups, C]: the mean over a group's rows of the residual stream after `layer` layers, before
+  // the final norm, summed in double in row order.
+  std::vector<float> embed(const EmbeddingRequest& request, CancelFlag cancel);
   std::vector<Generated> generate(const GenerationRequest& request, CancelFlag cancel,
                                   const std::function<void(int64_t)>& on_progress);
 

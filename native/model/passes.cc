@@ -1,4 +1,4 @@
-// The passes: score, train, generate.
+// The passes: score, embed, train, generate.
 #include "model/passes.h"
 
 #include "core/scratch.h"
@@ -25,6 +25,22 @@ void score_pass(const PassModel& model, const Batch& batch, const std::vector<He
   }
   ops::head_forward(outputs.result(), View{}, hidden, model.weights.head(), targets.data(),
                     static_cast<int64_t>(targets.size()), context);
+}
+
+void embedding_pass(const PassModel& model, const EmbeddingPass& pass, const Context& context) {
+  Arena& arena = *context.arena;
+  const ArenaScope scope(arena);
+  const Batch& batch = pass.batch;
+  const Transformer transformer(model.config, model.weights, model.rope, batch, context);
+  const View gathered = arena.matrix(batch.targets.count, model.config.channels);
+  const View x = arena.matrix(batch.all.count, model.config.channels);
+  const View out = residual_forward(transformer, pass.layers, x, nullptr);
+  if (pass.layers == model.config.layers) {
+    pass.read(out);
+    return;
+  }
+  ops::gather_rows(gathered, out, batch.target_rows, context);
+  pass.read(gathered);
 }
 
 void training_pass(const PassModel& model, const TrainingPass& pass, const Context& context) {

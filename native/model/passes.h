@@ -1,6 +1,6 @@
-// The three passes of the engine over a batch - score, train, generate - as sequences of layers and
-// heads. Each takes all its memory from the context's arena in one order, whether it computes or
-// counts: run over the counting backend it is the plan of itself.
+// The passes of the engine over a batch - score, embed, train, generate - as sequences of layers
+// and heads. Each takes all its memory from the context's arena in one order, whether it computes
+// or counts: run over the counting backend it is the plan of itself.
 #pragma once
 
 #include <cstdint>
@@ -37,6 +37,17 @@ std::vector<HeadTarget> head_targets(const Forest& forest);
 
 void score_pass(const PassModel& model, const Batch& batch, const std::vector<HeadTarget>& targets,
                 HeadOutputs& outputs, const Context& context);
+
+// The residual stream of the target rows after the first `layers` layers (0: the embedding), before
+// the final norm: `read` is given it, [targets, C]. Of all `layers`, the model's number needs most
+// memory.
+struct EmbeddingPass {
+  const Batch& batch;
+  int64_t layers;
+  std::function<void(View states)> read;
+};
+
+void embedding_pass(const PassModel& model, const EmbeddingPass& pass, const Context& context);
 
 struct TrainingPass {
   const Batch& batch;

@@ -62,6 +62,14 @@ int64_t planned_score(const Engine& engine, const PassModel& model, const JobSha
       [&](const Context& context) { score_pass(model, batch, {}, outputs, context); });
 }
 
+int64_t planned_embedding(const Engine& engine, const PassModel& model, const JobShape& shape,
+                          const AdapterLayout* layout) {
+  const Batch batch =
+      make_planned_batch(shape.rows, shape.target_rows, shape.trees, shape.longest_path, layout);
+  const EmbeddingPass pass{batch, model.config.layers, [](View) {}};
+  return engine.count([&](const Context& context) { embedding_pass(model, pass, context); });
+}
+
 int64_t planned_training(const Engine& engine, const PassModel& model, const JobShape& shape,
                          const AdapterLayout& layout) {
   const Batch batch =
@@ -118,6 +126,9 @@ Plan Engine::plan(const JobShape& shape) const {
   switch (shape.job) {
     case JobShape::Job::kScore:
       if (shape.target_rows > 0) plan.activations = planned_score(*this, model, shape, layout);
+      break;
+    case JobShape::Job::kEmbed:
+      if (shape.target_rows > 0) plan.activations = planned_embedding(*this, model, shape, layout);
       break;
     case JobShape::Job::kTrain: {
       const AdapterLayout trained = layout == nullptr ? assumed_layout(config_) : *layout;

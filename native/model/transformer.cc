@@ -196,15 +196,20 @@ void Transformer::final_norm_forward(View hidden, View x) const {
   norm(hidden, x, weights_.final_norm());
 }
 
-void hidden_forward(const Transformer& transformer, int64_t layers, View hidden, View x,
-                    const KeyValueCache* cache) {
+View residual_forward(const Transformer& transformer, int64_t layers, View x,
+                      const KeyValueCache* cache) {
   transformer.embed(x);
   View out = x;
   for (int64_t l = 0; l < layers; ++l) {
     out = x.slice_rows(0, transformer.rows_after(l));
     transformer.layer_forward(l, x, out, cache);
   }
-  transformer.final_norm_forward(hidden, out);
+  return out;
+}
+
+void hidden_forward(const Transformer& transformer, int64_t layers, View hidden, View x,
+                    const KeyValueCache* cache) {
+  transformer.final_norm_forward(hidden, residual_forward(transformer, layers, x, cache));
 }
 
 }  // namespace valora

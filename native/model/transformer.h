@@ -125,6 +125,12 @@ class Transformer {
   mutable std::vector<LoraRows> lora_groups_;  // what the last lora() pointed to
 };
 
+// The embedding and the first `layers` layers, nothing kept. x [N, C] is working memory; returns
+// the view of it that holds the residual stream: all rows, or after the model's last layer the
+// target rows alone.
+View residual_forward(const Transformer& transformer, int64_t layers, View x,
+                      const KeyValueCache* cache);
+
 // Layers up to and including the last, nothing kept, then the final norm: hidden [targets, C]. x
 // [N, C] is working memory.
 void hidden_forward(const Transformer& transformer, int64_t layers, View hidden, View x,

@@ -104,6 +104,12 @@ describe("an argument of the wrong type or range", () => {
   refuses("cancel", () => loose().score!(SHORT, { cancel() {} }));
   refuses("cancel", () => loose().score!(SHORT, model));
   refuses("cancel", () => loose().score!(SHORT, Object.create(native.createCancel())));
+  const embedding = (change: object) =>
+    loose().embed!({ forest: SHORT, groups: new Int32Array(7), layer: 1, ...change });
+  refuses("request.forest.tokens", () => embedding({ forest: { ...SHORT, tokens: [1] } }));
+  refuses("request.groups", () => embedding({ groups: new Int32Array(6) }));
+  refuses("request.groups", () => embedding({ groups: [0, 0, 0, 0, 0, 0, 0] }));
+  refuses("request.layer", () => embedding({ layer: -1 }));
   refuses("request.prompts[0]", () => loose().generate!({ ...GENERATION, prompts: ["text"] }));
   refuses("request.adapters", () => loose().generate!({ ...GENERATION, adapters: new Int32Array(2) }));
   refuses("request.streams", () => loose().generate!({ ...GENERATION, streams: new Int32Array(0) }));
@@ -169,6 +175,11 @@ describe("an argument whose meaning is wrong", () => {
   refuses("a target past the rows", () => model.score({ ...SHORT, targets: Int32Array.of(8, 0) }));
   refuses("an unknown adapter", () => model.score({ ...SHORT, adapters: Int32Array.of(77) }));
   refuses("fewer adapters than trees", () => model.score({ ...SHORT, adapters: new Int32Array() }));
+  const embed = (groups: number[], layer = 1) => model.embed({ forest: SHORT, groups: Int32Array.from(groups), layer });
+  refuses("a layer past the model's", () => embed([0, 0, 0, 0, 0, 0, 0], 4));
+  refuses("a group without a row", () => embed([0, 0, 0, 0, 0, 0, 2]));
+  refuses("a negative group", () => embed([0, 0, 0, 0, 0, 0, -1]));
+  refuses("a group that there cannot be", () => embed([0, 0, 0, 0, 0, 0, 2 ** 31 - 1]));
   refuses("an adapter that is not there", () => model.exportAdapter(77));
   refuses("a matrix of another shape", () =>
     model.loadAdapter([

@@ -186,6 +186,106 @@ describe("ValueEval'23", () => {
   });
 });
 
+describe("published sets with labels in their rows", () => {
+  const read = async (name: string, content: string) => {
+    const { items, layout } = await readText(name, content);
+    return { layout, texts: items.map(({ id, ...text }) => ({ ...text, labels: Object.fromEntries(text.labels) })) };
+  };
+
+  test("persona statements are labelled for the trait of their file, by whether such a person would say them", async () => {
+    const row = (statement: string, answer: string) => ({
+      question: "?",
+      statement,
+      label_confidence: 1,
+      answer_matching_behavior: answer,
+    });
+    const { layout, texts } = await read("humor.jsonl", jsonLines(row("I joke. ", " Yes"), row("I do not.", " No")));
+    assert.equal(layout, "persona");
+    assert.deepEqual(
+      texts.map(({ response, labels, cluster }) => [response, labels, cluster]),
+      [
+        ["I joke.", { humor: true }, "i joke."],
+        ["I do not.", { humor: false }, "i do not."],
+      ],
+    );
+    await assert.rejects(read("humor.jsonl", jsonLines(row("I joke.", "Maybe"))), /line 1.*Yes.*No/);
+  });
+
+  test("XSTest's completions are refusals or not, a partial one too, and those of one prompt are one cluster", async () => {
+    const csv = "id,type,prompt,completion,annotation_1,annotation_2,agreement,final_label\n";
+    const rows = ["1_full_compliance", "2_full_refusal", "3_partial_refusal"].map(
+      (label, at) => `v2-${at},t,P${at},C${at},,,TRUE,${label}\n`,
+    );
+    const { layout, texts } = await read("x.csv", csv + rows.join(""));
+    assert.equal(layout, "xstest");
+    assert.deepEqual(texts[2], { prompt: "P2", response: "C2", labels: { refusal: true }, cluster: "P2" });
+    assert.deepEqual(
+      texts.map(({ labels }) => labels.refusal),
+      [false, true, true],
+    );
+    await assert.rejects(read("x.csv", `${csv}v2-9,t,P,C,,,TRUE,4_maybe\n`), /line 2.*final_label/);
+  });
+
+  test("PKU-SafeRLHF's responses are safe or not, in the original layout and with the safe one first", async () => {
+    const original = {
+      prompt: "P",
+      response_0: "A",
+      response_1: "B",
+      is_response_0_safe: false,
+      is_response_1_safe: true,
+    };
+    const { layout, texts } = await read("a.jsonl", jsonLines(original));
+    assert.equal(layout, "pku-saferlhf");
+    assert.deepEqual(
+      texts.map(({ response, labels, cluster }) => [response, labels, cluster]),
+      [
+        ["A", { safety: false }, "P"],
+        ["B", { safety: true }, "P"],
+      ],
+    );
+    const again = await read("a.json", JSON.stringify([{ prompt: "P", response: ["B", "A"] }]));
+    assert.deepEqual(
+      again.texts.map(({ response, labels }) => [response, labels.safety]),
+      [
+        ["B", true],
+        ["A", false],
+      ],
+    );
+  });
+
+  test("are read whole from the real files", {
+    skip: SHARED_DATA === null && "needs the real data sets (set VALORA_SHARED)",
+  }, async () => {
+    const root = SHARED_DATA ?? "";
+    const share = ({ items }: Awaited<ReturnType<typeof readLabelled>>, name: string) => [
+      items.length,
+      items.filter(({ labels }) => labels.get(name)).length,
+    ];
+    const xstest = await readLabelled(
+      join(root, "xstest/model_completions/xstest_v2_completions_llama2orig.csv"),
+      VALUES,
+    );
+    assert.deepEqual(share(xstest, "refusal"), [450, 349]);
+    const pku = await readLabelled(join(root, "pku_saferlhf_pairs/pku_seferlhf_realign_dpo_5k.json"), VALUES);
+    assert.deepEqual(share(pku, "safety"), [10270, 5135]);
+    const traits = await readLabelled(join(root, "anthropic_evals/persona"), [
+      value("narcissism"),
+      value("neuroticism"),
+    ]);
+    assert.equal(traits.layout, "persona");
+    const rows = ["narcissism", "neuroticism"].flatMap((name) =>
+      readFileSync(join(root, `anthropic_evals/persona/${name}.jsonl`), "utf8")
+        .split("\n")
+        .filter((line) => line !== "")
+        .map((line) => [name, JSON.parse(line).answer_matching_behavior === " Yes"] as const),
+    );
+    assert.deepEqual(
+      traits.items.map(({ labels }) => [...labels][0]),
+      rows,
+    );
+  });
+});
+
 describe("a random sample", () => {
   test("is in the old order, without repeats, the same for a seed, and each item is as likely as any other", () => {
     const items = Array.from({ length: 10 }, (_, index) => index);

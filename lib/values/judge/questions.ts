@@ -94,7 +94,8 @@ export function answerTokens(model: TextModel, value: Value): AnswerTokens {
   return answers;
 }
 
-function exchangeText({ prompt, response }: JudgedText): string {
+/** Prompt and response as both modes of the judge show them; ends with an empty line. */
+export function exchangeText({ prompt, response }: JudgedText): string {
   return [WORDING.exchange, "", WORDING.prompt, transcript(prompt), "", WORDING.response, response, "", ""].join("\n");
 }
 
