@@ -3,9 +3,9 @@
  * formula, what a GPU's data sheet makes of them at best, and which of the two it waits for. The formulas are first held
  * against what the emulation counts at a small shape (native/test/cuda_counts.cc). Nothing here was timed.
  *
- *     node scripts/roofline.mjs [--write]
+ *     node scripts/roofline.mjs [--write] [--program PATH]
  *
- * --write puts the tables into docs/cuda.md.
+ * --write puts the tables into docs/cuda.md; --program names a cuda_counts that is built already.
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -173,11 +173,18 @@ function olmo(rows, rank) {
   ].join("\n");
 }
 
-function main(args) {
+/** The program that prints the emulation's counts, built with the other native tests. */
+function builtProgram() {
   const built = buildNativeTests();
   if (!("tests" in built)) throw new RooflineFailed(built.skipped ?? built.failed);
-  const { status, stdout, stderr } = spawnSync(join(root, "build/native/test/cuda_counts"), { encoding: "utf8" });
-  if (status !== 0) throw new RooflineFailed(`cuda_counts ended with ${status}: ${stderr}`);
+  return join(root, "build/native/test/cuda_counts");
+}
+
+function main(args) {
+  const named = args.indexOf("--program");
+  const program = named >= 0 ? args[named + 1] : builtProgram();
+  const { status, stdout, stderr, error } = spawnSync(program ?? "", { encoding: "utf8" });
+  if (status !== 0) throw new RooflineFailed(`${program} gave no counts: ${error?.message ?? stderr}`);
   const text = `${compare(stdout.trim().split("\n"))}\n\n${olmo(2048, 16)}`;
   console.log(text);
   if (!args.includes("--write")) return;

@@ -2,7 +2,7 @@
 // cores, or of float32 by fused multiply-adds, k ascending (product.h says what the buffers are).
 //
 // A block of four warps computes kTileRows x 128 of out: 128 rows as two by two warps of 64 x 64,
-// or, where there are at most 32 rows, 32 rows as four warps of 32 x 32 side by side. Slices of 64
+// or, for at most 32 rows and in float32, 32 rows as four warps of 32 x 32 side by side. Slices of 64
 // bytes of depth come by cp.async through kStages buffers: while one is multiplied, the next two
 // are on their way. For each 16 of depth a warp of 64 x 64 takes eight ldmatrix.x4 and issues 32
 // mma: 4 an ldmatrix.
@@ -385,10 +385,13 @@ void start(const char* name, const Product& p, Stream stream) {
          Rows<float>{out.data, out.stride}, out.rows, out.cols, left, right, finish);
 }
 
+// Float32 has the low tile alone: its factors and 64 x 64 sums do not fit a thread's registers.
 template <typename T, bool kByDepth>
 void start_by_height(const char* name, const Product& p, Stream stream) {
-  if (p.out.rows <= 32) return start<T, kByDepth, 32>(name, p, stream);
-  start<T, kByDepth, 128>(name, p, stream);
+  if constexpr (!std::is_same_v<T, float>) {
+    if (p.out.rows > 32) return start<T, kByDepth, 128>(name, p, stream);
+  }
+  start<T, kByDepth, 32>(name, p, stream);
 }
 
 template <typename T>
