@@ -65,16 +65,19 @@ __device__ __forceinline__ void walk(float (&sums)[kSums], const Input<T>& in, c
     if constexpr (kLow) {
 #pragma unroll
       for (int r = 0; r < kLoraRanks; ++r) {
-        if (thin.rank + r >= thin.ranks) continue;
+        if (thin.rank + r < thin.ranks) {
 #pragma unroll
-        for (int j = 0; j < kLaneCols; ++j) {
-          const int64_t c = begin + j * kWarp + lane;
-          if (c >= in.cols) continue;
-          const float m = load(thin.data + (kByRank ? (thin.rank + r) * thin.stride + c
-                                                    : c * thin.stride + thin.rank + r));
+          for (int j = 0; j < kLaneCols; ++j) {
+            const int64_t c = begin + j * kWarp + lane;
+            float m = 0;
+            if (c < in.cols) {
+              m = load(thin.data + (kByRank ? (thin.rank + r) * thin.stride + c
+                                            : c * thin.stride + thin.rank + r));
+            }
 #pragma unroll
-          for (int i = 0; i < kRows; ++i) {
-            sums[i * kLoraRanks + r] = fmaf(v[i][j], m, sums[i * kLoraRanks + r]);
+            for (int i = 0; i < kRows; ++i) {
+              sums[i * kLoraRanks + r] = fmaf(v[i][j], m, sums[i * kLoraRanks + r]);
+            }
           }
         }
       }
@@ -83,19 +86,19 @@ __device__ __forceinline__ void walk(float (&sums)[kSums], const Input<T>& in, c
 }
 
 // Adds sums over the warp's lanes: sums 2 l and 2 l + 1 end in places 0 and 1 of lane l. Each step
-// gives half of what a lane has to the lane across.
+// keeps kCount sums and gives as many to the lane across. (Recursion, not a loop: every index has
+// to be known to the compiler, or the sums leave the registers.)
+template <int kCount = kSums / 2>
 __device__ __forceinline__ void fold_over_lanes(float (&sums)[kSums]) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  constexpr int kBit = kCount / 2;
+  const bool upper = (threadIdx.x & kBit) != 0;
 #pragma unroll
-  for (int bit = kWarp / 2, count = kSums / 2; bit > 0; bit /= 2, count /= 2) {
-    const bool upper = (lane & bit) != 0;
-#pragma unroll
-    for (int i = 0; i < count; ++i) {
-      const float given = upper ? sums[i] : sums[i + count];
-      const float kept = upper ? sums[i + count] : sums[i];
-      sums[i] = kept + __shfl_xor_sync(kAllLanes, given, bit);
-    }
+  for (int i = 0; i < kCount; ++i) {
+    const float given = upper ? sums[i] : sums[i + kCount];
+    const float kept = upper ? sums[i + kCount] : sums[i];
+    sums[i] = kept + __shfl_xor_sync(kAllLanes, given, kBit);
   }
+  if constexpr (kCount > 2) fold_over_lanes<kCount / 2>(sums);
 }
 
 template <typename T, bool kByRank>

@@ -2,8 +2,8 @@
 // cores, or of float32 by fused multiply-adds, k ascending (product.h says what the buffers are).
 //
 // A block of four warps computes kTileRows x 128 of out: 128 rows as two by two warps of 64 x 64,
-// or, for at most 32 rows and in float32, 32 rows as four warps of 32 x 32 side by side. Slices of 64
-// bytes of depth come by cp.async through kStages buffers: while one is multiplied, the next two
+// or, for at most 32 rows and in float32, 32 rows as four warps of 32 x 32 side by side. Slices of
+// 64 bytes of depth come by cp.async through kStages buffers: while one is multiplied, the next two
 // are on their way. For each 16 of depth a warp of 64 x 64 takes eight ldmatrix.x4 and issues 32
 // mma: 4 an ldmatrix.
 //
