@@ -49,6 +49,19 @@ std::unique_ptr<Weight> upload_weight(const WeightSource& source) {
   return weight;
 }
 
+// Paths and their plan where device memory would have them.
+cuda::DevicePaths device_paths(const PathsView& paths, const cuda::AttentionPlan& plan) {
+  return {paths.segments,
+          paths.positions,
+          plan.few,
+          plan.query_tiles.data(),
+          plan.query_longest.data(),
+          static_cast<int64_t>(plan.query_tiles.size()),
+          plan.key_tiles.data(),
+          plan.visits.data(),
+          static_cast<int64_t>(plan.key_tiles.size())};
+}
+
 // The table's function for an operation whose arguments are the same but for the last.
 template <auto kOperation, typename... Arguments>
 void on_host(Arguments... arguments, const Context&) {
@@ -68,6 +81,26 @@ Ops make_ops() {
   ops.rmsnorm_forward = on_host<cuda::rmsnorm_forward, View, View, View, float>;
   ops.rmsnorm_backward = on_host<cuda::rmsnorm_backward, View, View, View, View, float, Write>;
   ops.rope = on_host<cuda::rope, View, View, const int32_t*, int64_t, int>;
+  ops.attention_forward = [](View o, View lse, View q, View k, View v, const PathsView& paths,
+                             const AttentionShape& shape, const Scratch&,
+                             const Context& context) {
+    NextOrder order;
+    const cuda::AttentionPlan plan = cuda::plan_forward(paths, shape, context.compute);
+    std::vector<uint8_t> scratch(static_cast<size_t>(
+        cuda::attention_forward_bytes(q.rows, k.rows, shape, context.compute)));
+    cuda::attention_forward(o, lse, q, k, v, device_paths(paths, plan), shape, context.compute,
+                            scratch.data(), nullptr);
+  };
+  ops.attention_backward = [](View dq, View dk, View dv, View d_o, View o, View lse, View q,
+                              View k, View v, const PathsView& paths, const AttentionShape& shape,
+                              const Scratch&, const Context& context) {
+    NextOrder order;
+    const cuda::AttentionPlan plan = cuda::plan_backward(paths, k.rows, shape, context.compute);
+    std::vector<uint8_t> scratch(static_cast<size_t>(
+        cuda::attention_backward_bytes(q.rows, k.rows, shape, context.compute)));
+    cuda::attention_backward(dq, dk, dv, d_o, o, lse, q, k, v, device_paths(paths, plan), shape,
+                             context.compute, scratch.data(), nullptr);
+  };
   ops.swiglu_forward = on_host<cuda::swiglu_forward, View, View, View>;
   ops.swiglu_backward = on_host<cuda::swiglu_backward, View, View, View, View, View>;
   ops.add = on_host<cuda::add, View, View>;
