@@ -20,6 +20,7 @@ namespace valora::cuda {
 namespace {
 
 constexpr int kPackBlock = 256;
+constexpr int kFewThreads = 128;
 
 template <typename T, bool kAligned>
 __global__ void __launch_bounds__(kPackBlock)
@@ -206,13 +207,16 @@ void attention_forward(View o, View lse, View q, View k, View v, const DevicePat
   by_arithmetic(compute, shape.head_dim, [&](auto number, auto width) {
     using T = decltype(number);
     constexpr int kWidth = decltype(width)::value;
-    if (paths.few) {
-      const auto heads = [&](View x) {
-        return PlainHeads<T, kWidth>{rows_of<const float>(x), static_cast<int>(shape.head_dim),
-                                    quad_aligned(x, shape.head_dim)};
-      };
-      start<T, kWidth, 1, 128>(o, lse, heads(q), heads(k), heads(v), paths, shape, stream);
-      return;
+    if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+      if (paths.few) {
+        const auto heads = [&](View x) {
+          return PlainHeads<T, kWidth>{rows_of<const float>(x), static_cast<int>(shape.head_dim),
+                                       quad_aligned(x, shape.head_dim)};
+        };
+        start<T, kWidth, 1, kFewThreads>(o, lse, heads(q), heads(k), heads(v), paths, shape,
+                                         stream);
+        return;
+      }
     }
     T* next = static_cast<T*>(scratch);
     const auto heads = [&](View x) {

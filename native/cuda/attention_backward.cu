@@ -47,13 +47,12 @@ __global__ void __launch_bounds__(kDeltaBlock)
     const int64_t row = unit / heads, at = unit % heads * width + col;
     const float4 a = load_quad<kAligned>(d_o.row(row) + at, width - col);
     const float4 b = load_quad<kAligned>(o.row(row) + at, width - col);
-    sum = chain(0, a, b);
+    sum = fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, a.x * b.x)));
   }
   sum = warp_sum(sum);
   if (lane == 0) store(delta + unit, sum);
 }
 
-// One pair's share in the gradient of its score, as a factor of p.
 __device__ __forceinline__ float probability(float score, float log2_scale, float lse) {
   return exp2f(fmaf(score, log2_scale, -lse * kLog2e));
 }

@@ -8,7 +8,8 @@
 // 2 t + 1 of every eight. T is __nv_bfloat16 - ldmatrix and mma, float32 sums - or float, for tests
 // of exactness: the same fragments, each number one chain of fused multiply-adds.
 //
-// Head width W is 16, 32, 64, 96 or 128, narrower heads padded by zeros. A tile's rows are one
+// Head width W is 16, 64 or 128, narrower heads padded by zeros (the families have 64 and 128; 16
+// is for small models). A tile's rows are one
 // chunk of 16 bytes longer than W, an odd number of chunks, so that eight rows of an ldmatrix, and
 // the eight rows that a quarter warp stores to, meet all 32 banks.
 #pragma once
@@ -198,10 +199,6 @@ __device__ __forceinline__ void accumulate(float (&out)[kWidth / 8][4],
   }
 }
 
-__device__ __forceinline__ float chain(float sum, float4 a, float4 b) {
-  return fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, fmaf(a.x, b.x, sum))));
-}
-
 template <int kWidth, int kCols>
 __device__ __forceinline__ void scores(float (&s)[kCols / 8][4], Shared<float> left,
                                        Shared<float> right) {
@@ -212,33 +209,47 @@ __device__ __forceinline__ void scores(float (&s)[kCols / 8][4], Shared<float> l
 #pragma unroll
     for (int i = 0; i < 4; ++i) s[j][i] = 0;
   }
+  // Two numbers at a time: with four, those of all columns do not fit into registers.
 #pragma unroll 1
-  for (int depth = 0; depth < kWidth; depth += 4) {
-    const float4 top = load_as<float4>(left + (lane / 4 * kPitch + depth));
-    const float4 low = load_as<float4>(left + ((lane / 4 + 8) * kPitch + depth));
+  for (int depth = 0; depth < kWidth; depth += 2) {
+    const float2 top = load_as<float2>(left + (lane / 4 * kPitch + depth));
+    const float2 low = load_as<float2>(left + ((lane / 4 + 8) * kPitch + depth));
 #pragma unroll
     for (int j = 0; j < kCols / 8; ++j) {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         const int col = j * 8 + lane % 4 * 2 + i;
-        const float4 b = load_as<float4>(right + (col * kPitch + depth));
-        s[j][i] = chain(s[j][i], top, b);
-        s[j][2 + i] = chain(s[j][2 + i], low, b);
+        const float2 b = load_as<float2>(right + (col * kPitch + depth));
+        s[j][i] = fmaf(top.y, b.y, fmaf(top.x, b.x, s[j][i]));
+        s[j][2 + i] = fmaf(low.y, b.y, fmaf(low.x, b.x, s[j][2 + i]));
       }
     }
   }
 }
 
+// p goes through shared memory: registers cannot be asked for by a number that is not constant,
+// and unrolled, this loop is some thousands of instructions. One warp of a block computes.
 template <int kWidth, int kCols>
 __device__ __forceinline__ void accumulate(float (&out)[kWidth / 8][4],
                                            const float (&p)[kCols / 8][4], Shared<float> right) {
   constexpr int kPitch = kTilePitch<float, kWidth>;
+  constexpr int kFactorPitch = kCols + 8;
+  const auto factors = static_shared<struct Factors, float, kAttentionRows * kFactorPitch>();
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  __syncwarp();
 #pragma unroll
+  for (int j = 0; j < kCols / 8; ++j) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int at = (lane / 4 + 8 * half) * kFactorPitch + j * 8 + lane % 4 * 2;
+      store_as(factors + at, make_float2(p[j][2 * half], p[j][2 * half + 1]));
+    }
+  }
+  __syncwarp();
+#pragma unroll 1
   for (int k = 0; k < kCols; ++k) {
-    const int source = lane / 4 * 4 + k % 8 / 2;
-    const float top = __shfl_sync(kAllLanes, p[k / 8][k % 2], source);
-    const float low = __shfl_sync(kAllLanes, p[k / 8][2 + k % 2], source);
+    const float top = load(factors + (lane / 4 * kFactorPitch + k));
+    const float low = load(factors + ((lane / 4 + 8) * kFactorPitch + k));
 #pragma unroll
     for (int j = 0; j < kWidth / 8; ++j) {
       const float2 b = load_as<float2>(right + (k * kPitch + j * 8 + lane % 4 * 2));
@@ -287,12 +298,8 @@ template <typename Body>
 void by_width(int64_t width, Body body) {
   if (width <= 16) {
     body(std::integral_constant<int, 16>());
-  } else if (width <= 32) {
-    body(std::integral_constant<int, 32>());
   } else if (width <= 64) {
     body(std::integral_constant<int, 64>());
-  } else if (width <= 96) {
-    body(std::integral_constant<int, 96>());
   } else if (width <= 128) {
     body(std::integral_constant<int, 128>());
   } else {
