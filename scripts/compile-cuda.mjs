@@ -2,10 +2,11 @@
  * Compiles every native/cuda/*.cu with nvcc for the architectures named, warnings as errors, and reports what ptxas
  * says of each kernel: registers, shared memory, spills, and the occupancy that follows. A spill is a failure.
  *
- *     node scripts/compile-cuda.mjs [--write] [--install] [sm_80 sm_90 ...]
+ *     node scripts/compile-cuda.mjs [--write] [--install] [--optional] [sm_80 sm_90 ...]
  *
  * --write puts the table into docs/cuda.md; --install fetches nvcc's Python wheels (1.1 GB) into the user's cache where
- * no nvcc is found. nvcc is looked for in CUDACXX, on the PATH, and among those wheels.
+ * no nvcc is found; with --optional a machine that has no nvcc, and cannot have one, is no failure but said. nvcc is
+ * looked for in CUDACXX, on the PATH, and among those wheels.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -33,6 +34,7 @@ const ARCHITECTURES = {
 };
 
 class CompileFailed extends Error {}
+class NoCompiler extends CompileFailed {}
 
 function run(command, args, options) {
   const { status, stdout, stderr, error } = spawnSync(command, args, {
@@ -67,11 +69,11 @@ function findNvcc(install) {
     mkdirSync(environment, { recursive: true });
     const made = run("python3", ["-m", "venv", environment]);
     const got = made.ok ? run(join(environment, "bin", "pip"), ["install", "--quiet", ...WHEELS]) : made;
-    if (!got.ok) throw new CompileFailed(`nvcc's wheels could not be installed: ${got.stderr.trim()}`);
+    if (!got.ok) throw new NoCompiler(`nvcc's wheels could not be installed: ${got.stderr.trim()}`);
   }
   const nvcc = nvccOfWheels();
   if (nvcc === undefined) {
-    throw new CompileFailed("no nvcc was found: set CUDACXX to its path, or run this with --install for nvcc's wheels");
+    throw new NoCompiler("no nvcc was found: set CUDACXX to its path, or run this with --install for nvcc's wheels");
   }
   return nvcc;
 }
@@ -181,9 +183,9 @@ function writeTable(text, nvcc) {
 }
 
 function main(args) {
-  const unknown = args.find((arg) => !(arg in ARCHITECTURES) && arg !== "--write" && arg !== "--install");
-  if (unknown)
-    throw new CompileFailed(`${unknown} is none of ${Object.keys(ARCHITECTURES).join(", ")}, --write, --install`);
+  const known = [...Object.keys(ARCHITECTURES), "--write", "--install", "--optional"];
+  const unknown = args.find((arg) => !known.includes(arg));
+  if (unknown) throw new CompileFailed(`${unknown} is none of ${known.join(", ")}`);
   const nvcc = findNvcc(args.includes("--install"));
   const named = args.filter((arg) => arg in ARCHITECTURES);
   const architectures = named.length > 0 ? named : Object.keys(ARCHITECTURES);
@@ -209,7 +211,9 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     main(process.argv.slice(2));
   } catch (error) {
     if (!(error instanceof CompileFailed)) throw error;
-    console.error(`valora: ${error.message}${error.message.endsWith("\n") ? "" : "."}`);
-    process.exitCode = 1;
+    const skipped = error instanceof NoCompiler && process.argv.includes("--optional");
+    const what = skipped ? "SKIPPED: the CUDA kernels were not compiled: " : "";
+    console.error(`valora: ${what}${error.message}${error.message.endsWith("\n") ? "" : "."}`);
+    if (!skipped) process.exitCode = 1;
   }
 }

@@ -10,8 +10,9 @@
 //    keys in path order;
 //  * dk, dv: a block has up to 64 neighbouring keys and goes through the pairs that see them, group
 //    by group, heads of a row together. Keys that no query sees get 0.
-// Both take what they go through 32 at a time through two buffers: while one is multiplied the next
-// is on its way. A masked pair adds exactly 0.
+// Both take what they go through 32 at a time (wide heads' dk and dv 16: both sums and twice 32
+// columns do not fit into registers) through two buffers: while one is multiplied the next is on
+// its way. A masked pair adds exactly 0.
 #include "cuda/attention_tiles.h"
 #include "cuda/cuda.h"
 #include "cuda/reduce.h"
@@ -20,7 +21,9 @@ namespace valora::cuda {
 
 namespace {
 
-constexpr int kCols = 32;
+constexpr int kKeyCols = 32;
+template <int kWidth>
+constexpr int kPairCols = kWidth > 64 ? 16 : 32;
 constexpr int kStages = 2;
 constexpr int kDeltaBlock = 256;
 
@@ -29,7 +32,7 @@ constexpr int kRowWarps = std::is_same_v<T, float> ? 1 : 4;
 
 template <typename T, int kWidth>
 constexpr size_t backward_shared() {
-  return (2 * kRowWarps<T> * kAttentionRows + 2 * kStages * kCols) * kTilePitch<T, kWidth> *
+  return (2 * kRowWarps<T> * kAttentionRows + 2 * kStages * kKeyCols) * kTilePitch<T, kWidth> *
          sizeof(T);
 }
 
@@ -65,6 +68,7 @@ __global__ void __launch_bounds__(kRowWarps<T>* kWarp)
                         Global<const int32_t> longest_of, Global<const PathSegment> segments,
                         Global<const int32_t> positions, int share, float scale) {
   constexpr int kRows = kRowWarps<T> * kAttentionRows, kThreads = kRowWarps<T> * kWarp;
+  constexpr int kCols = kKeyCols;
   constexpr int kPitch = kTilePitch<T, kWidth>, kStage = 2 * kCols * kPitch;
   const Shared<T> queries = dynamic_shared<T>();
   const Shared<T> gradients = queries + kRows * kPitch;
@@ -159,6 +163,7 @@ __global__ void __launch_bounds__(kRowWarps<T>* kWarp)
                          Global<const KeyVisit> visits, Global<const int32_t> positions, int share,
                          float scale) {
   constexpr int kRows = kRowWarps<T> * kAttentionRows, kThreads = kRowWarps<T> * kWarp;
+  constexpr int kCols = kPairCols<kWidth>;
   constexpr int kPitch = kTilePitch<T, kWidth>, kStage = 2 * kCols * kPitch;
   const Shared<T> keys = dynamic_shared<T>();
   const Shared<T> values = keys + kRows * kPitch;

@@ -58,7 +58,7 @@ struct PackedHeads {
     constexpr int kChunk = 16 / static_cast<int>(sizeof(T));
     constexpr int kPairs = kWidth / kChunk / 2;
     const int thread = static_cast<int>(threadIdx.x);
-#pragma unroll
+#pragma unroll 4
     for (int i = 0; i < kRows * kPairs * 2; i += kThreads) {
       const int unit = (i + thread) / 16;
       if (unit >= kRows / 8 * kPairs) break;

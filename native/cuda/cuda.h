@@ -38,11 +38,73 @@ void adamw(View parameters, View m, View v, View gradient, const AdamwParameters
 inline constexpr int kSumPartials = 1024;
 void sum_of_squares(double* result, double* partial, View x, Stream stream);
 
-// y[N, O] = x[N, I] w^T + bias in bfloat16 with float32 sums. w is kBF16 with rows padded by zeros
-// to a multiple of kLinearPad (cols counts the padding); x16 [N, w.cols] of bfloat16 receives x,
-// rounded. bias [1, O] or empty.
+// Matrices of products: kBF16, for the tensor cores, or kF32, for plain fused multiply-adds in the
+// order of core/ops.h's chain (what a test of exactness wants). Rows are padded by zeros to
+// padded_cols(cols) and start on 16 bytes; DeviceWeight::cols counts the padding. convert_weight
+// makes one; what is multiplied with it is copied into the same form, into memory of the caller's.
 inline constexpr int kLinearPad = 8;
-void linear_forward(View y, void* x16, View x, const DeviceWeight& w, View bias, Stream stream);
+__host__ __device__ constexpr int64_t padded_cols(int64_t cols) {
+  return (cols + kLinearPad - 1) / kLinearPad * kLinearPad;
+}
+constexpr int64_t number_bytes(Dtype dtype) { return dtype == Dtype::kF32 ? 4 : 2; }
+// Bytes of `rows` rows of `cols` numbers in that form.
+constexpr int64_t padded_bytes(Dtype dtype, int64_t rows, int64_t cols) {
+  return rows * padded_cols(cols) * number_bytes(dtype);
+}
+
+// to [R, padded_cols(C)] of `dtype` (kBF16 or kF32) = from [R, C], rows back to back, of kF32, kF16
+// or kBF16.
+void convert_weight(void* to, Dtype dtype, const DeviceWeight& from, Stream stream);
+
+// A LoRA term as kernels read it, in device memory: groups in order of their rows, none of which is
+// in two. LoraRows (core/ops.h) of device views, repacked.
+struct alignas(64) LoraGroup {
+  int64_t begin;
+  int64_t count;
+  const float* a;  // [R, I]
+  const float* b;  // [O, R]
+  int32_t a_stride;
+  int32_t b_stride;
+  int32_t rank;
+  float scale;
+};
+LoraGroup lora_group(const LoraRows& rows);
+
+struct DeviceLora {
+  const LoraGroup* groups;  // device memory
+  int64_t count;
+  int64_t max_rank;
+};
+
+// As in core/ops.h. copy: padded_bytes(w.dtype, x's rows and columns), which receives x rounded to
+// w's numbers. Low-rank terms are float32 in either.
+void linear_forward(View y, View t, void* copy, View x, const DeviceWeight& w, View bias,
+                    const DeviceLora& lora, Stream stream);
+// copy: padded_bytes(w.dtype, dy's rows and columns); unused with an empty dx.
+void linear_backward(View dx, View dt, void* copy, View dy, const DeviceWeight& w,
+                     const DeviceLora& lora, Write write, Stream stream);
+// trees in device memory.
+void lora_gradient(View da, View db, View dy, View x, View t, View dt, float scale,
+                   const RowRange* trees, int64_t tree_count, Stream stream);
+
+// Entries of the vocabulary that the head multiplies at a time: it reads and writes `expected` once
+// a step, so a device wants few. The last bits of a normaliser depend on it; one program uses one.
+inline constexpr int64_t kHeadStep = 8 * kHeadChunk;
+
+// As in core/ops.h; result, targets and coefficients in device memory; step a multiple of
+// kHeadChunk.
+int64_t head_forward_bytes(int64_t rows, const DeviceWeight& w, int64_t step = kHeadStep);
+void head_forward(const HeadResult& result, View expected, View x, const DeviceWeight& w,
+                  const HeadTarget* targets, int64_t target_count, void* scratch, Stream stream,
+                  int64_t step = kHeadStep);
+void head_backward(View dx, View expected, const DeviceWeight& w, const HeadTarget* targets,
+                   const float* coefficients, int64_t target_count, Stream stream);
+
+// As in core/ops.h, for up to 2^24 rows of w; tokens, logprobs and uniform in device memory.
+int64_t sample_bytes(int64_t rows, const DeviceWeight& w);
+void sample(int32_t* tokens, double* logprobs, View x, const DeviceWeight& w,
+            const SampleParameters& parameters, const float* uniform, void* scratch, Stream stream,
+            int64_t step = kHeadStep);
 
 // The paths of a batch and what attention_plan.h lists of them, in device memory.
 struct DevicePaths {

@@ -1,14 +1,11 @@
 // embed: y[N, C] = row ids[n] of table [V, C], of float32, float16 or bfloat16; y overwritten.
 #include "cuda/cuda.h"
+#include "cuda/numbers.h"
 #include "cuda/rowwise.h"
 
 namespace valora::cuda {
 
 namespace {
-
-__device__ __forceinline__ float to_float(float value) { return value; }
-__device__ __forceinline__ float to_float(__half value) { return __half2float(value); }
-__device__ __forceinline__ float to_float(__nv_bfloat16 value) { return __bfloat162float(value); }
 
 // Four numbers of the table as one access.
 template <typename T>

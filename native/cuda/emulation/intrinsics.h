@@ -126,3 +126,8 @@ inline int __all_sync(unsigned mask, int vote,
 }
 
 inline int __popc(unsigned value) { return std::popcount(value); }
+// The place of the lowest bit that is set, from 1; 0 where none is.
+inline int __ffs(int value) {
+  return value == 0 ? 0 : std::countr_zero(static_cast<unsigned>(value)) + 1;
+}
+inline unsigned __float_as_uint(float value) { return std::bit_cast<unsigned>(value); }

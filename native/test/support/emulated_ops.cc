@@ -5,6 +5,7 @@
 
 #include "core/dequantize.h"
 #include "cuda/cuda.h"
+#include "support/device_paths.h"
 #include "support/matrix.h"
 
 namespace valora::test {
@@ -25,6 +26,56 @@ class NextOrder {
 struct EmulatedWeight : Weight {
   std::vector<uint8_t> bytes;
   cuda::DeviceWeight device;
+
+  // In the numbers of products; converted when first asked for.
+  cuda::DeviceWeight factors(Compute compute) const {
+    const Dtype dtype = compute == Compute::kBf16 ? Dtype::kBF16 : Dtype::kF32;
+    std::vector<float>& numbers = converted_[compute == Compute::kBf16];
+    if (numbers.empty()) {
+      const int64_t size = cuda::padded_bytes(dtype, device.rows, device.cols);
+      numbers.resize(static_cast<size_t>(size / 4));
+      cuda::convert_weight(numbers.data(), dtype, device, nullptr);
+    }
+    return {numbers.data(), dtype, device.rows, cuda::padded_cols(device.cols)};
+  }
+
+ private:
+  mutable std::vector<float> converted_[2];
+};
+
+cuda::DeviceWeight factors(const Weight& weight, const Context& context) {
+  return static_cast<const EmulatedWeight&>(weight).factors(context.compute);
+}
+
+// Memory of the device's that a kernel is to fill: bytes that are NaN in every dtype.
+class Room {
+ public:
+  explicit Room(int64_t bytes) : data_(new (std::align_val_t{256}) uint8_t[bytes]) {
+    std::memset(data_.get(), 0xff, static_cast<size_t>(bytes));
+  }
+  void* data() { return data_.get(); }
+
+ private:
+  struct Release {
+    void operator()(uint8_t* p) const { operator delete[](p, std::align_val_t{256}); }
+  };
+  std::unique_ptr<uint8_t[], Release> data_;
+};
+
+class DeviceGroups {
+ public:
+  explicit DeviceGroups(const LoraView& lora) : max_rank_(lora.max_rank) {
+    for (int64_t g = 0; g < lora.count; ++g) {
+      groups_.push_back(cuda::lora_group(lora.groups[g]));
+    }
+  }
+  operator cuda::DeviceLora() const {
+    return {groups_.data(), static_cast<int64_t>(groups_.size()), max_rank_};
+  }
+
+ private:
+  std::vector<cuda::LoraGroup> groups_;
+  int64_t max_rank_;
 };
 
 std::unique_ptr<Weight> upload_weight(const WeightSource& source) {
@@ -49,19 +100,6 @@ std::unique_ptr<Weight> upload_weight(const WeightSource& source) {
   return weight;
 }
 
-// Paths and their plan where device memory would have them.
-cuda::DevicePaths device_paths(const PathsView& paths, const cuda::AttentionPlan& plan) {
-  return {paths.segments,
-          paths.positions,
-          plan.few,
-          plan.query_tiles.data(),
-          plan.query_longest.data(),
-          static_cast<int64_t>(plan.query_tiles.size()),
-          plan.key_tiles.data(),
-          plan.visits.data(),
-          static_cast<int64_t>(plan.key_tiles.size())};
-}
-
 // The table's function for an operation whose arguments are the same but for the last.
 template <auto kOperation, typename... Arguments>
 void on_host(Arguments... arguments, const Context&) {
@@ -80,14 +118,58 @@ Ops make_ops() {
   };
   ops.rmsnorm_forward = on_host<cuda::rmsnorm_forward, View, View, View, float>;
   ops.rmsnorm_backward = on_host<cuda::rmsnorm_backward, View, View, View, View, float, Write>;
+  ops.linear_forward = [](View y, View t, View x, const Weight& w, View bias, const LoraView& lora,
+                          const Scratch&, const Context& context) {
+    NextOrder order;
+    const cuda::DeviceWeight weight = factors(w, context);
+    Room copy(cuda::padded_bytes(weight.dtype, x.rows, x.cols));
+    cuda::linear_forward(y, t, copy.data(), x, weight, bias, DeviceGroups(lora), nullptr);
+  };
+  ops.linear_backward = [](View dx, View dt, View dy, const Weight& w, const LoraView& lora,
+                           Write write, const Scratch&, const Context& context) {
+    NextOrder order;
+    const cuda::DeviceWeight weight = factors(w, context);
+    Room copy(cuda::padded_bytes(weight.dtype, dy.rows, dy.cols));
+    cuda::linear_backward(dx, dt, copy.data(), dy, weight, DeviceGroups(lora), write, nullptr);
+  };
+  ops.lora_gradient = [](View da, View db, View dy, View x, View t, View dt, float scale,
+                         const RowRange* trees, int64_t tree_count, const Scratch&,
+                         const Context&) {
+    NextOrder order;
+    cuda::lora_gradient(da, db, dy, x, t, dt, scale, trees, tree_count, nullptr);
+  };
+  // In steps of one chunk, so that the tests' vocabularies take several.
+  ops.head_forward = [](const HeadResult& result, View expected, View x, const Weight& w,
+                        const HeadTarget* targets, int64_t target_count, const Scratch&,
+                        const Context& context) {
+    NextOrder order;
+    const cuda::DeviceWeight weight = factors(w, context);
+    Room scratch(cuda::head_forward_bytes(x.rows, weight, kHeadChunk));
+    cuda::head_forward(result, expected, x, weight, targets, target_count, scratch.data(), nullptr,
+                       kHeadChunk);
+  };
+  ops.head_backward = [](View dx, View expected, const Weight& w, const HeadTarget* targets,
+                         const float* coefficients, int64_t target_count, const Context& context) {
+    NextOrder order;
+    cuda::head_backward(dx, expected, factors(w, context), targets, coefficients, target_count,
+                        nullptr);
+  };
+  ops.sample = [](int32_t* tokens, double* logprobs, View x, const Weight& w,
+                  const SampleParameters& parameters, const float* uniform, const Scratch&,
+                  const Context& context) {
+    NextOrder order;
+    const cuda::DeviceWeight weight = factors(w, context);
+    Room scratch(cuda::sample_bytes(x.rows, weight));
+    cuda::sample(tokens, logprobs, x, weight, parameters, uniform, scratch.data(), nullptr,
+                 kHeadChunk);
+  };
   ops.rope = on_host<cuda::rope, View, View, const int32_t*, int64_t, int>;
   ops.attention_forward = [](View o, View lse, View q, View k, View v, const PathsView& paths,
                              const AttentionShape& shape, const Scratch&,
                              const Context& context) {
     NextOrder order;
     const cuda::AttentionPlan plan = cuda::plan_forward(paths, shape, context.compute);
-    std::vector<uint8_t> scratch(static_cast<size_t>(
-        cuda::attention_forward_bytes(q.rows, k.rows, shape, context.compute)));
+    Room scratch(cuda::attention_forward_bytes(q.rows, k.rows, shape, context.compute));
     cuda::attention_forward(o, lse, q, k, v, device_paths(paths, plan), shape, context.compute,
                             scratch.data(), nullptr);
   };
@@ -96,8 +178,7 @@ Ops make_ops() {
                               const Scratch&, const Context& context) {
     NextOrder order;
     const cuda::AttentionPlan plan = cuda::plan_backward(paths, k.rows, shape, context.compute);
-    std::vector<uint8_t> scratch(static_cast<size_t>(
-        cuda::attention_backward_bytes(q.rows, k.rows, shape, context.compute)));
+    Room scratch(cuda::attention_backward_bytes(q.rows, k.rows, shape, context.compute));
     cuda::attention_backward(dq, dk, dv, d_o, o, lse, q, k, v, device_paths(paths, plan), shape,
                              context.compute, scratch.data(), nullptr);
   };
