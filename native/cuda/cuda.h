@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/ops.h"
+#include "cuda/attention_plan.h"
 #include "cuda/launch.h"
 
 namespace valora::cuda {
@@ -104,5 +105,30 @@ int64_t sample_bytes(int64_t rows, const DeviceWeight& w);
 void sample(int32_t* tokens, double* logprobs, View x, const DeviceWeight& w,
             const SampleParameters& parameters, const float* uniform, void* scratch, Stream stream,
             int64_t step = kHeadStep);
+
+// The paths of a batch and what attention_plan.h lists of them, in device memory.
+struct DevicePaths {
+  const PathSegment* segments;
+  const int32_t* positions;
+  bool few;
+  const QueryTile* query_tiles;
+  const int32_t* query_longest;
+  int64_t query_tile_count;
+  const KeyTile* key_tiles;
+  const KeyVisit* visits;
+  int64_t key_tile_count;
+};
+
+// compute says what products are in. scratch has the bytes that the function before it names.
+// Heads are at most 128 wide.
+int64_t attention_forward_bytes(int64_t queries, int64_t keys, const AttentionShape& shape,
+                                Compute compute);
+void attention_forward(View o, View lse, View q, View k, View v, const DevicePaths& paths,
+                       const AttentionShape& shape, Compute compute, void* scratch, Stream stream);
+int64_t attention_backward_bytes(int64_t queries, int64_t keys, const AttentionShape& shape,
+                                 Compute compute);
+void attention_backward(View dq, View dk, View dv, View d_o, View o, View lse, View q, View k,
+                        View v, const DevicePaths& paths, const AttentionShape& shape,
+                        Compute compute, void* scratch, Stream stream);
 
 }  // namespace valora::cuda

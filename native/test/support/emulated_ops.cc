@@ -5,6 +5,7 @@
 
 #include "core/dequantize.h"
 #include "cuda/cuda.h"
+#include "support/device_paths.h"
 #include "support/matrix.h"
 
 namespace valora::test {
@@ -163,6 +164,24 @@ Ops make_ops() {
                  kHeadChunk);
   };
   ops.rope = on_host<cuda::rope, View, View, const int32_t*, int64_t, int>;
+  ops.attention_forward = [](View o, View lse, View q, View k, View v, const PathsView& paths,
+                             const AttentionShape& shape, const Scratch&,
+                             const Context& context) {
+    NextOrder order;
+    const cuda::AttentionPlan plan = cuda::plan_forward(paths, shape, context.compute);
+    Room scratch(cuda::attention_forward_bytes(q.rows, k.rows, shape, context.compute));
+    cuda::attention_forward(o, lse, q, k, v, device_paths(paths, plan), shape, context.compute,
+                            scratch.data(), nullptr);
+  };
+  ops.attention_backward = [](View dq, View dk, View dv, View d_o, View o, View lse, View q,
+                              View k, View v, const PathsView& paths, const AttentionShape& shape,
+                              const Scratch&, const Context& context) {
+    NextOrder order;
+    const cuda::AttentionPlan plan = cuda::plan_backward(paths, k.rows, shape, context.compute);
+    Room scratch(cuda::attention_backward_bytes(q.rows, k.rows, shape, context.compute));
+    cuda::attention_backward(dq, dk, dv, d_o, o, lse, q, k, v, device_paths(paths, plan), shape,
+                             context.compute, scratch.data(), nullptr);
+  };
   ops.swiglu_forward = on_host<cuda::swiglu_forward, View, View, View>;
   ops.swiglu_backward = on_host<cuda::swiglu_backward, View, View, View, View, View>;
   ops.add = on_host<cuda::add, View, View>;
