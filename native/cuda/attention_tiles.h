@@ -67,8 +67,7 @@ struct PackedHeads {
       const HeadRow at = place(row);
       // An address of zeros is not read, but is to be one all the same.
       const int64_t from = at.row < 0 ? 0 : (int64_t{at.row} * heads + at.head) * kWidth + number;
-      cp_async<16>(tile + (row * kTilePitch<T, kWidth> + number), data + from,
-                   at.row < 0 ? 0 : 16);
+      cp_async<16>(tile + (row * kTilePitch<T, kWidth> + number), data + from, at.row < 0 ? 0 : 16);
     }
   }
 };
@@ -269,8 +268,8 @@ struct HeadOutput {
 
   // The part of `out` [16, W] that this lane has of row lane / 4 + 8 * half, times `factor`.
   template <int kWidth>
-  __device__ __forceinline__ void store_row(HeadRow at, const float (&out)[kWidth / 8][4],
-                                            int half, float factor) const {
+  __device__ __forceinline__ void store_row(HeadRow at, const float (&out)[kWidth / 8][4], int half,
+                                            float factor) const {
     const Global<float> to = data.row(at.row) + at.head * width;
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
 #pragma unroll

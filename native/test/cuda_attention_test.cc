@@ -37,8 +37,8 @@ struct Attended {
   void forward(const PathsView& paths, uint64_t seed, Compute compute = Compute::kBf16) {
     emulation::Session session({.seed = seed});
     const cuda::AttentionPlan plan = cuda::plan_forward(paths, shape, compute);
-    std::vector<float> scratch(static_cast<size_t>(
-        cuda::attention_forward_bytes(q.rows(), k.rows(), shape, compute) / 4));
+    std::vector<float> scratch(
+        static_cast<size_t>(cuda::attention_forward_bytes(q.rows(), k.rows(), shape, compute) / 4));
     o = Matrix(q.rows(), q.cols());
     lse = Matrix(q.rows(), shape.heads);
     cuda::attention_forward(o.view(), lse.view(), q.view(), k.view(), v.view(),

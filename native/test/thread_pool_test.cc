@@ -53,7 +53,9 @@ TEST(ThreadPool, WhatALoopWroteIsSeenByTheNextOneAndByTheCaller) {
 }
 
 TEST(ThreadPool, AddsUpTheTimeThatThreadsSpendInIterationsWhereItIsMeasured) {
-  const auto sleep = [](int64_t, int) { std::this_thread::sleep_for(std::chrono::milliseconds(5)); };
+  const auto sleep = [](int64_t, int) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  };
   for (const int threads : {1, 3}) {
     ThreadPool pool(threads);
     loop(pool, 6, sleep);

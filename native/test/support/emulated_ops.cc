@@ -165,16 +165,15 @@ Ops make_ops() {
   };
   ops.rope = on_host<cuda::rope, View, View, const int32_t*, int64_t, int>;
   ops.attention_forward = [](View o, View lse, View q, View k, View v, const PathsView& paths,
-                             const AttentionShape& shape, const Scratch&,
-                             const Context& context) {
+                             const AttentionShape& shape, const Scratch&, const Context& context) {
     NextOrder order;
     const cuda::AttentionPlan plan = cuda::plan_forward(paths, shape, context.compute);
     Room scratch(cuda::attention_forward_bytes(q.rows, k.rows, shape, context.compute));
     cuda::attention_forward(o, lse, q, k, v, device_paths(paths, plan), shape, context.compute,
                             scratch.data(), nullptr);
   };
-  ops.attention_backward = [](View dq, View dk, View dv, View d_o, View o, View lse, View q,
-                              View k, View v, const PathsView& paths, const AttentionShape& shape,
+  ops.attention_backward = [](View dq, View dk, View dv, View d_o, View o, View lse, View q, View k,
+                              View v, const PathsView& paths, const AttentionShape& shape,
                               const Scratch&, const Context& context) {
     NextOrder order;
     const cuda::AttentionPlan plan = cuda::plan_backward(paths, k.rows, shape, context.compute);
