@@ -1,4 +1,9 @@
-/** The frame: one pass for all adapters, parts that are reused, summaries, the user's suites, and the command. */
+/**
+ * The frame: one pass for all adapters, parts that are reused, summaries, the user's suites, and the command.
+ *
+ * Seen failing: with a part's key without the task's version, a variance without G / (G − 1), lengths in UTF-16 units, a
+ * stop that cuts nothing, and passages cut within a surrogate pair.
+ */
 import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -308,10 +313,10 @@ describe("perplexity's passages", () => {
   it("end before a space in long lines, and between characters where there is none", async () => {
     const words = "word ".repeat(100);
     for (const passage of (await cut(words, 30)).slice(1)) assert.match(passage, /^ \S/);
-    const smileys = "🙂".repeat(300);
+    const smileys = `x${"🙂".repeat(300)}`;
     const passages = await cut(smileys, 31);
     assert.equal(passages.join(""), smileys);
-    for (const passage of passages) assert.ok([...passage].every((character) => character === "🙂"));
+    for (const passage of passages) assert.match(passage, /^[x🙂]+$/u);
   });
 });
 
