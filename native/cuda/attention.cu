@@ -76,8 +76,9 @@ __global__ void __launch_bounds__(kThreads)
   };
   const auto begin = [&](Shared<T> to, const Heads& from, int block) {
     const Shared<int32_t> rows = list(block);
-    from.template begin<kAttentionBlock, kThreads>(
-        to, [&](int i) { return HeadRow{load(rows + i), kv_head}; });
+    from.template begin<kAttentionBlock, kThreads>(to, [&](int i) {
+      return HeadRow{load(rows + i), kv_head};
+    });
     cp_async_commit();
   };
 
@@ -201,8 +202,7 @@ int64_t attention_forward_bytes(int64_t queries, int64_t keys, const AttentionSh
 }
 
 void attention_forward(View o, View lse, View q, View k, View v, const DevicePaths& paths,
-                       const AttentionShape& shape, Compute compute, void* scratch,
-                       Stream stream) {
+                       const AttentionShape& shape, Compute compute, void* scratch, Stream stream) {
   if (paths.query_tile_count == 0) return;
   by_arithmetic(compute, shape.head_dim, [&](auto number, auto width) {
     using T = decltype(number);

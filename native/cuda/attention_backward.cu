@@ -158,10 +158,9 @@ template <typename T, int kWidth>
 __global__ void __launch_bounds__(kRowWarps<T>* kWarp)
     attention_dkv_kernel(HeadOutput dk, HeadOutput dv, PackedHeads<T, kWidth> q,
                          PackedHeads<T, kWidth> d_o, PackedHeads<T, kWidth> k,
-                         PackedHeads<T, kWidth> v, Rows<const float> lse,
-                         Global<const float> delta, Global<const KeyTile> tiles,
-                         Global<const KeyVisit> visits, Global<const int32_t> positions, int share,
-                         float scale) {
+                         PackedHeads<T, kWidth> v, Rows<const float> lse, Global<const float> delta,
+                         Global<const KeyTile> tiles, Global<const KeyVisit> visits,
+                         Global<const int32_t> positions, int share, float scale) {
   constexpr int kRows = kRowWarps<T> * kAttentionRows, kThreads = kRowWarps<T> * kWarp;
   constexpr int kCols = kPairCols<kWidth>;
   constexpr int kPitch = kTilePitch<T, kWidth>, kStage = 2 * kCols * kPitch;
@@ -223,9 +222,7 @@ __global__ void __launch_bounds__(kRowWarps<T>* kWarp)
   };
 
   float dk_sums[kWidth / 8][4] = {}, dv_sums[kWidth / 8][4] = {};
-  const auto own = [&](int i) {
-    return HeadRow{i < tile.count ? tile.begin + i : -1, kv_head};
-  };
+  const auto own = [&](int i) { return HeadRow{i < tile.count ? tile.begin + i : -1, kv_head}; };
   k.template begin<kRows, kThreads>(keys, own);
   v.template begin<kRows, kThreads>(values, own);
   Block block = enter(0);
@@ -302,13 +299,12 @@ void attention_backward(View dq, View dk, View dv, View d_o, View o, View lse, V
     if (paths.query_tile_count > 0) {
       const int64_t rows = q.rows * shape.heads;
       const dim3 rows_grid(static_cast<unsigned>((rows * kWarp + kDeltaBlock - 1) / kDeltaBlock));
-      const bool aligned =
-          quad_aligned(d_o, shape.head_dim) && quad_aligned(o, shape.head_dim);
+      const bool aligned = quad_aligned(d_o, shape.head_dim) && quad_aligned(o, shape.head_dim);
       by_alignment(aligned, [&](auto is_aligned) {
         launch(attention_delta_kernel<is_aligned>,
                {"attention_delta", rows_grid, kDeltaBlock, 0, stream}, delta,
-               rows_of<const float>(d_o), rows_of<const float>(o),
-               static_cast<int>(shape.head_dim), heads, rows);
+               rows_of<const float>(d_o), rows_of<const float>(o), static_cast<int>(shape.head_dim),
+               heads, rows);
       });
       const dim3 grid(static_cast<unsigned>(paths.query_tile_count),
                       static_cast<unsigned>(kv_heads));

@@ -3,8 +3,8 @@
  * tolerances these are): the same prompts and choices, the same metrics of the same log-probabilities, and the same
  * log-probabilities.
  *
- * Seen failing: with a space behind MMLU's question, with mc2 as the share of the false answers, with one bit of the
- * Mersenne Twister's tempering flipped.
+ * Seen failing: with a space behind MMLU's question, with mc2 as the share of the false answers, with the highest bit of the
+ * Mersenne Twister's first tempering mask cleared.
  */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
