@@ -34,6 +34,13 @@ export {
   UsageError,
   ValoraError,
 } from "./errors.js";
+export { type EvaluationItem, readItems } from "./evaluation/item.js";
+export { type PlannedTask, type PlanOptions, planTasks, type Subject } from "./evaluation/plan.js";
+export { type RunOptions, type RunProgress, runTasks, type TaskOutcome } from "./evaluation/run.js";
+export { DataSources, SOURCES, type Source } from "./evaluation/sources.js";
+export { chooseTasks, SUITES } from "./evaluation/suites.js";
+export { Summary, type SummaryRow } from "./evaluation/summary.js";
+export type { GenerationQuestion, LikelihoodQuestion, Question, Suite, Task } from "./evaluation/task.js";
 export { type JsonLine, type ReadJsonLinesOptions, readJsonLines } from "./files/json-lines.js";
 export { cohenKappa, fleissKappa } from "./metrics/agreement.js";
 export { type BootstrapOptions, bootstrapMean, type Interval } from "./metrics/bootstrap.js";

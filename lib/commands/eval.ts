@@ -36,8 +36,8 @@ export const evaluate = defineCommand({
   options: OPTIONS,
   commonOptions: MODEL_COMMON,
   examples: [
-    "valora eval --model smollm2-135m-instruct --adapter base --adapter kind=adapters/kind \\",
-    "  --suite qa:mmlu --suite preferences --limit 50 --output results/kind",
+    "valora eval --model smollm2-135m-instruct --suite qa:mmlu --limit 50 \\",
+    "  --adapter base --adapter kind=adapters/kind --output results/kind",
   ],
   async run(options, context) {
     if (options.list || options.suite.includes("list")) return listSuites(options, context);

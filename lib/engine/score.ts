@@ -1,15 +1,15 @@
 /**
  * Scoring: log-probabilities of completions after their contexts, for any number of adapters in one pass.
  *
- * Requests are gathered into chunks of about a thousand rows. A chunk is one forest: a tree for every
- * adapter and context (consecutive requests with the same context share one), a branch for every
- * completion. Results of the first adapter leave as they are made; those of the others, numbers and
+ * Requests are gathered into chunks of about a thousand rows an adapter. A chunk is a forest: a tree for every
+ * adapter and context (consecutive requests with the same context share one, as do contexts that begin alike), a
+ * branch for every completion. Results of the first adapter leave as they are made; those of the others, numbers and
  * never logits, wait in memory until the input ends, because results come adapter by adapter.
  */
 import { DataFormatError, NotFiniteError, UsageError } from "../errors.js";
 import type { Adapter } from "./adapter.js";
 import { throwIfAborted } from "./cancel.js";
-import { AIMED_ROWS, contextTree, rowBudget, type Tree } from "./forest.js";
+import { AIMED_ROWS, rowBudget, type Tree } from "./forest.js";
 import type { Model } from "./model.js";
 import {
   checkTokens,
@@ -21,6 +21,7 @@ import {
 } from "./requests.js";
 import { boundaryEncoder, startsOfRequest } from "./score-request.js";
 import { scoreTrees } from "./score-trees.js";
+import { headTree, sharedTokens, shareHeads } from "./shared-heads.js";
 
 export type { ScoreRequest } from "./requests.js";
 
@@ -91,6 +92,7 @@ export async function* scoreAll(
   if (Array.isArray(requests)) progress.total = requests.length;
 
   let chunk: PreparedRequest[] = [];
+  /** Of one adapter. */
   let chunkRows = 0;
   const flush = async (): Promise<ScoreResult[]> => {
     const scored = await scoreChunk(model, chunk, adapters, budget, options);
@@ -116,8 +118,8 @@ export async function* scoreAll(
       progress.done++;
       continue;
     }
+    chunkRows += requestRows(prepared) - sharedTokens(chunk.at(-1)?.context, prepared.context);
     chunk.push(prepared);
-    chunkRows += requestRows(prepared) * adapters.length;
     if (chunkRows >= budget) yield* await flush();
   }
   if (chunk.length > 0) yield* await flush();
@@ -157,12 +159,20 @@ async function scoreChunk(
   budget: number,
   options: ScoreOptions,
 ): Promise<ScoreResult[][]> {
-  const groups = groupCompletions(chunk, budget);
+  const groups = groupCompletions(chunk, budget).map(({ context, slots }) => ({
+    context,
+    slots,
+    continuations: slots.map((slot) => chunk[slot.request]!.completions[slot.completion]!.tokens),
+  }));
+  const shared = shareHeads(groups, budget);
   const trees = adapters.flatMap(([, adapter], index) =>
-    groups.map(({ context, slots }): PlacedTree => {
-      const completions = slots.map((slot) => chunk[slot.request]!.completions[slot.completion]!.tokens);
-      return { tree: contextTree(context, completions, adapter?.handle ?? 0), adapter: index, slots };
-    }),
+    shared.map(
+      (group): PlacedTree => ({
+        tree: headTree(group, adapter?.handle ?? 0),
+        adapter: index,
+        slots: group.members.flatMap(({ slots }) => slots),
+      }),
+    ),
   );
   const results: ScoreResult[][] = adapters.map(() => []);
   const at = offsets(chunk);

@@ -64,14 +64,17 @@ export async function planTasks(
   tasks: readonly Task[],
   options: PlanOptions,
 ): Promise<PlannedTask[]> {
+  const hashes = await Promise.all(subjects.map(({ adapter }) => adapter?.hash() ?? "base"));
   const planned: PlannedTask[] = [];
-  for (const task of tasks) planned.push(await planTask(model, subjects, task, options));
+  for (const task of tasks) planned.push(await planTask(model, subjects, hashes, task, options));
   return planned;
 }
 
 async function planTask(
   model: Model,
   subjects: readonly Subject[],
+  /** Of their adapters. */
+  hashes: readonly string[],
   task: Task,
   options: PlanOptions,
 ): Promise<PlannedTask> {
@@ -100,13 +103,13 @@ async function planTask(
   if (kind === undefined) throw new DataFormatError(`${name}: there is no question in its data`);
   const digest = hash.digest("hex");
   const parts = await Promise.all(
-    subjects.map(async ({ adapter, system }): Promise<PlannedPart> => {
+    subjects.map(async ({ system }, index): Promise<PlannedPart> => {
       const key = hashOf([
         FORMAT,
         await model.hash(),
         model.device.kind,
         model.device.compute,
-        adapter === null ? "base" : await adapter.hash(),
+        hashes[index],
         messages && system !== undefined ? [system, systemSeen(model, system)] : null,
         [task.suite, task.name, task.version, task.boundary ?? "longest", kind],
         draws ? seed : null,

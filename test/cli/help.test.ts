@@ -22,6 +22,7 @@ const PROMISED: Record<string, string> = {
     "weight-decay clip batch-pairs accumulate epochs steps max-length no-shuffle init-adapter reference save-every keep resume chat-template",
   score: "model input output adapter per-token format boundary chat-template",
   generate: "model input output adapter max-new-tokens temperature top-p top-k samples system ignore-eos chat-template",
+  eval: "model adapter suite output limit data system list chat-template",
   merge: "model adapter output",
   bench: "format output only model isa time",
 };

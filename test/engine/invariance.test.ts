@@ -28,6 +28,12 @@ const requests: ScoreRequest[] = [
   },
   { id: "long", context_tokens: tokensFrom(8, 200), completions_tokens: [tokensFrom(9, 17)] },
   { id: "short", context_tokens: tokensFrom(10, 5), completions_tokens: [tokensFrom(11, 9), tokensFrom(12, 9)] },
+  // Contexts that begin alike: one head, computed once; the last one is the head itself and one token more.
+  ...[40, 3, 1].map((count) => ({
+    id: `head ${count}`,
+    context_tokens: [...tokensFrom(13, 75), ...tokensFrom(14 + count, count)],
+    completions_tokens: [tokensFrom(15, 1), tokensFrom(16 + count, 6)],
+  })),
 ];
 
 /** Every result's token log-probabilities, by adapter, request and completion. */
