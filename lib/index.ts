@@ -118,6 +118,7 @@ export {
 } from "./precision/measure.js";
 export type { PickTest } from "./precision/pick-tests.js";
 export { type ScoreTextsOptions, scoreTexts } from "./precision/score-texts.js";
+export { type About, type WriteReportOptions, type WrittenReport, writeReport } from "./report/write-report.js";
 export { type Expansion, expand, type Job, jobSchema } from "./study/jobs.js";
 export { type PreparedStudy, prepareStudy } from "./study/prepare-study.js";
 export { readStudy, type StudyFile } from "./study/read-study.js";
@@ -125,7 +126,6 @@ export { runStudy, type StudyResult } from "./study/run.js";
 export { runJob } from "./study/run-job.js";
 export { type Study, studySchema } from "./study/schema.js";
 export { StudyStore } from "./study/store.js";
-export { type About, type WriteReportOptions, type WrittenReport, writeReport } from "./report/write-report.js";
 export type { Exchange, Extractor, Scores } from "./values/extractor.js";
 export { type ExtractorName, type OpenExtractorOptions, openExtractor } from "./values/extractors.js";
 export { type LabelledPair, type LabelPairsOptions, type LabelProgress, labelPairs } from "./values/label-pairs.js";

@@ -61,7 +61,9 @@ export const evaluate = defineCommand({
     const { readsSeveral } = await import("../evaluation/graders/open.js");
     const several = options.grader.find(readsSeveral);
     if (several !== undefined)
-      throw new UsageError(`--grader ${several} reads several things at once; give those wanted, as in ${several}:empathy`);
+      throw new UsageError(
+        `--grader ${several} reads several things at once; give those wanted, as in ${several}:empathy`,
+      );
     const [{ DataSources }, { chooseTasks }, { planTasks }, { writeEvaluation }, folders] = await Promise.all([
       import("../evaluation/sources.js"),
       import("../evaluation/suites.js"),
