@@ -45,14 +45,17 @@ export function renderCrosstalkTable(matrix: readonly Effect[]): string {
   const n = Math.min(...matrix.map(({ items }) => items));
   lines.push(
     `Change of log p(matching) − log p(not matching) against the untrained model, nats per held-out pair,`,
-    `with its 95 % interval over ${n} pairs ("?" where it holds 0), and accuracy before → after.`,
+    `with its 95 % interval over ${n} pairs, and accuracy before → after. "?": undecided, once the number of`,
+    `cells is allowed for; "≈": shown to be within the margin, ±1 nat.`,
   );
   return `${lines.join("\n")}\n`;
 }
 
+const MARKS: Readonly<Record<Effect["verdict"], string>> = { different: "", undecided: " ?", equivalent: " ≈" };
+
 function cellLines({ mean, low, high, unit, verdict, aboveBefore, aboveAfter }: Effect): string[] {
   return [
-    `${formatDelta(mean, unit)}${verdict === "undecided" ? " ?" : ""}`,
+    `${formatDelta(mean, unit)}${MARKS[verdict]}`,
     `[${formatDelta(low, unit)}, ${formatDelta(high, unit)}]`,
     `${aboveBefore?.toFixed(2)} → ${aboveAfter?.toFixed(2)}`,
   ];
