@@ -144,12 +144,12 @@ async function planManifest(
   command: string,
   model: import("../engine/model.js").Model,
 ) {
-  const [{ manifestOf }, { hashOf }] = await Promise.all([
+  const [{ manifestOf }, { sha256Json }] = await Promise.all([
     import("../engine/manifest-of.js"),
-    import("../evaluation/parts.js"),
+    import("../files/hash.js"),
   ]);
   const sha256: Record<string, string> = {
-    data: hashOf(planned.map(({ task, hash }) => [task.suite, task.name, task.version, hash])),
+    data: sha256Json(planned.map(({ task, hash }) => [task.suite, task.name, task.version, hash])),
   };
   for (const { names, adapter } of subjects)
     if (adapter !== null) sha256[`adapter ${names.adapter}`] = await adapter.hash();

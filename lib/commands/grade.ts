@@ -142,20 +142,15 @@ function noteAgreement({ first, second, n, alike, kappa }: Agreement, context: C
 
 /** Of everything that decides the result: options, files by content, graders by version and settings. */
 async function planManifest(options: Options, graders: readonly Grader[]): Promise<Manifest> {
-  const [{ stat }, { createHash }, { sha256File }, { VERSION }] = await Promise.all([
-    import("node:fs/promises"),
-    import("node:crypto"),
+  const [{ sha256File, sha256IfFile, sha256Json }, { VERSION }] = await Promise.all([
     import("../files/hash.js"),
     import("../files/version.js"),
   ]);
   const sha256: Record<string, string> = {};
   for (const { name, version, settings } of graders)
-    sha256[`grader ${name}`] = createHash("sha256")
-      .update(JSON.stringify([name, version, settings ?? null]))
-      .digest("hex");
-  // A pipe, a folder and a data set of the hub have no hash: what was made from them is made again.
-  const isFile = async (path: string): Promise<boolean> => (await stat(path).catch(() => null))?.isFile() === true;
-  if (await isFile(options.input)) sha256.data = await sha256File(options.input);
+    sha256[`grader ${name}`] = sha256Json([name, version, settings ?? null]);
+  const data = await sha256IfFile(options.input);
+  if (data !== null) sha256.data = data;
   if (options.prompts !== undefined) sha256.prompts = await sha256File(options.prompts);
   return {
     command: "grade",

@@ -178,16 +178,16 @@ export async function openNamedExtractor(
 
 /** Of everything that decides the result: options, files by content, the extractor by its settings. */
 async function planManifest(options: Options, extractor: Extractor): Promise<Manifest> {
-  const [{ stat }, { sha256File }, { settingsHash }, { VERSION }] = await Promise.all([
-    import("node:fs/promises"),
+  const [{ sha256File, sha256IfFile }, { settingsHash }, { VERSION }] = await Promise.all([
     import("../files/hash.js"),
     import("../values/score-cache.js"),
     import("../files/version.js"),
   ]);
   const sha256: Record<string, string> = { extractor: settingsHash(extractor) };
-  const isFile = async (path: string): Promise<boolean> => (await stat(path).catch(() => null))?.isFile() === true;
-  for (const [index, path] of options.input.entries())
-    if (await isFile(path)) sha256[`input ${index + 1}`] = await sha256File(path);
+  for (const [index, path] of options.input.entries()) {
+    const hash = await sha256IfFile(path);
+    if (hash !== null) sha256[`input ${index + 1}`] = hash;
+  }
   // Pipes, folders and data sets of the hub have no hash: what was made from them is made again.
   if (options.input.every((_, index) => sha256[`input ${index + 1}`] !== undefined)) {
     const { createHash } = await import("node:crypto");

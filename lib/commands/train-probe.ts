@@ -109,14 +109,13 @@ export function nothingLabelled(
 }
 
 async function planManifest(input: string, options: Options, model: Promise<string>): Promise<Manifest> {
-  const [{ stat }, { sha256File }, { VERSION }] = await Promise.all([
-    import("node:fs/promises"),
+  const [{ sha256File, sha256IfFile }, { VERSION }] = await Promise.all([
     import("../files/hash.js"),
     import("../files/version.js"),
   ]);
   const sha256: Record<string, string> = { model: await model };
-  // A folder has no hash: what was made from one is made again.
-  if ((await stat(input).catch(() => null))?.isFile() === true) sha256.data = await sha256File(input);
+  const data = await sha256IfFile(input);
+  if (data !== null) sha256.data = data;
   if (options.values !== undefined) sha256.values = await sha256File(options.values);
   return {
     command: "label",

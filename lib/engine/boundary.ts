@@ -17,10 +17,11 @@ export interface BoundaryEncoder {
   startToken(): number;
 }
 
-export function commonPrefix(a: readonly number[], b: readonly number[]): number {
-  const end = Math.min(a.length, b.length);
+/** Tokens that `a` begins with and `b` has from `at` on. */
+export function commonPrefix(a: readonly number[], b: readonly number[], at = 0): number {
+  const end = Math.min(a.length, b.length - at);
   let length = 0;
-  while (length < end && a[length] === b[length]) length++;
+  while (length < end && a[length] === b[at + length]) length++;
   return length;
 }
 

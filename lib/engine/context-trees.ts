@@ -2,6 +2,7 @@
  * Gathers contexts with their completions into trees in which what contexts begin with in common - a few-shot header, a
  * system prompt, one question asked twice - is computed once (a radix tree over tokens). Results do not depend on it.
  */
+import { commonPrefix } from "./boundary.js";
 import type { Tree, TreeSpan, TreeTarget } from "./forest.js";
 import type { PreparedRequest } from "./score.js";
 
@@ -72,7 +73,7 @@ export class ContextTree {
     for (let at = 0; ; at += node.tokens.length) {
       const child = node.children.get(context[at]!);
       if (child === undefined) return at;
-      const common = commonLength(child.tokens, context, at);
+      const common = commonPrefix(child.tokens, context, at);
       if (common < child.tokens.length) return at + common;
       node = child;
     }
@@ -86,7 +87,7 @@ export class ContextTree {
       if (child === undefined) {
         child = newNode(context.slice(at));
       } else {
-        const common = commonLength(child.tokens, context, at);
+        const common = commonPrefix(child.tokens, context, at);
         if (common < child.tokens.length) child = split(child, common);
       }
       node.children.set(context[at]!, child);
@@ -106,13 +107,6 @@ function split(node: Node, length: number): Node {
   const lower = { ...node, tokens: node.tokens.slice(length) };
   upper.children.set(lower.tokens[0]!, lower);
   return upper;
-}
-
-/** Tokens of `run` that `context` has from `at` on. */
-function commonLength(run: readonly number[], context: readonly number[], at: number): number {
-  let length = 0;
-  while (length < run.length && run[length] === context[at + length]) length++;
-  return length;
 }
 
 /** Requests whose trees are scored together. */

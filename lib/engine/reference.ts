@@ -3,10 +3,10 @@
  * hash of everything they depend on - model, adapter, tokens, backend - so that a second run, or another
  * loss on the same pairs, starts at once.
  */
-import { createHash } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomic } from "../files/atomic.js";
+import { sha256Json } from "../files/hash.js";
 import { cacheFolder } from "../models/registry.js";
 import { AIMED_ROWS, rowBudget } from "./forest.js";
 import type { Model } from "./model.js";
@@ -56,7 +56,7 @@ export async function referenceLogprobs(
     options.adapterHash,
     hashPairs(pairs),
   ];
-  const key = createHash("sha256").update(JSON.stringify(parts)).digest("hex");
+  const key = sha256Json(parts);
   const cached = await readCached(referenceCachePath(key), key, pairs.length);
   if (cached !== null) return { values: cached, source: "cached" };
   const values = await pairLogprobs(model, pairs, options.adapter, options);

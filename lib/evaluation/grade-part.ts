@@ -1,11 +1,12 @@
 /** Measurements of a part of answers: what the questions read themselves, then what each grader says. */
+
 import { DataFormatError, UsageError } from "../errors.js";
+import { sha256Json } from "../files/hash.js";
 import { subjectOf } from "./graders/agreement.js";
 import type { Answer, Grade, Grader } from "./graders/grader.js";
 import {
   type AnswerLine,
   defaultPartsFolder,
-  hashOf,
   isThere,
   type MeasurementLine,
   partPath,
@@ -52,7 +53,7 @@ export async function gradePart(
   const settings = graders.map(({ metric, grader: { name, version, settings } }) => [metric, name, version, settings]);
   const path = partPath(
     options.partsFolder ?? defaultPartsFolder(),
-    hashOf([FORMAT, answers.key, task.version, settings]),
+    sha256Json([FORMAT, answers.key, task.version, settings]),
   );
   if (await isThere(path)) return path;
   await writeParts<MeasurementLine>([path], async (write) => {

@@ -2,7 +2,6 @@
  * Parts: what one subject got for one task, kept on disk under the hash of everything it depends on. A run that was ended
  * goes on after the tasks that it had finished, and the base model is asked once for all studies.
  */
-import { createHash } from "node:crypto";
 import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { type AtomicWriter, createAtomicWriter } from "../files/atomic.js";
@@ -26,10 +25,6 @@ export interface AnswerLine {
 
 /** Everything of a measurement that differs within a part. */
 export type MeasurementLine = Omit<Measurement, "suite" | "task">;
-
-export function hashOf(value: unknown): string {
-  return createHash("sha256").update(JSON.stringify(value)).digest("hex");
-}
 
 export function partPath(folder: string, key: string): string {
   return join(folder, key.slice(0, 2), `${key}.jsonl`);

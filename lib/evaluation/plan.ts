@@ -5,8 +5,9 @@ import { type Prompt, promptText } from "../engine/encode.js";
 import { withSystem } from "../engine/generate.js";
 import type { Model } from "../engine/model.js";
 import { DataFormatError, throwIfAborted, UsageError } from "../errors.js";
+import { sha256Json } from "../files/hash.js";
 import type { SubjectNames } from "./item.js";
-import { defaultPartsFolder, hashOf, isThere, partPath } from "./parts.js";
+import { defaultPartsFolder, isThere, partPath } from "./parts.js";
 import type { DataSources } from "./sources.js";
 import type { Question, Task } from "./task.js";
 
@@ -104,7 +105,7 @@ async function planTask(
   const digest = hash.digest("hex");
   const parts = await Promise.all(
     subjects.map(async ({ system }, index): Promise<PlannedPart> => {
-      const key = hashOf([
+      const key = sha256Json([
         FORMAT,
         await model.hash(),
         model.device.kind,

@@ -1,4 +1,4 @@
-/** SHA-256 of files, read as a stream; remembered as long as path, size and time of change are the same. */
+/** SHA-256, as 64 hexadecimal digits: of values, and of files, remembered as long as path, size and time of change are the same. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -8,6 +8,17 @@ import { CancelledError, describeFileError, FileError } from "../errors.js";
 /** Enough for every model, adapter and data file of a study's process. */
 const MAX_REMEMBERED = 1024;
 const remembered = new Map<string, string>();
+
+/** Of a value as JSON. */
+export function sha256Json(value: unknown): string {
+  return createHash("sha256").update(JSON.stringify(value)).digest("hex");
+}
+
+/** Null for what is no regular file - a pipe, a folder, a data set of the hub: what was made from it is made again. */
+export async function sha256IfFile(path: string): Promise<string | null> {
+  const found = await stat(path).catch(() => null);
+  return found?.isFile() === true ? sha256File(path) : null;
+}
 
 export interface Sha256FileOptions {
   signal?: AbortSignal;

@@ -1,10 +1,10 @@
 /** Held-out pairs of a study in tokens, as training sees pairs: the same template, end of turn and truncation. */
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { type PreferencePair, readPairs } from "../data/pairs.js";
 import { withSystem } from "../engine/generate.js";
 import type { Model } from "../engine/model.js";
 import { type TokenizedPair, tokenizePairs } from "../engine/tokenize-pairs.js";
+import { hashPrompt } from "../evaluation/suites/preferences.js";
 import type { Measure, Subject } from "./jobs.js";
 
 export interface HeldOutPair extends TokenizedPair {
@@ -47,11 +47,4 @@ export async function readHeldOut(
     });
   }
   return result;
-}
-
-function hashPrompt({ prompt, prompt_tokens }: PreferencePair): string {
-  return createHash("sha256")
-    .update(JSON.stringify(prompt ?? prompt_tokens))
-    .digest("hex")
-    .slice(0, 16);
 }

@@ -2,10 +2,10 @@
  * Answers of an extractor, kept on disk: one file for each extractor and its settings, one line an answer, appended as
  * answers arrive. A process that is killed loses at most the line it was writing; the next run asks the rest.
  */
-import { createHash } from "node:crypto";
 import { type FileHandle, mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { describeFileError, FileError } from "../errors.js";
+import { sha256Json } from "../files/hash.js";
 import { readJsonLines } from "../files/json-lines.js";
 import { cacheFolder } from "../models/registry.js";
 import type { Exchange, Extractor, Scores } from "./extractor.js";
@@ -80,13 +80,13 @@ export class ScoreCache {
 
 /** Of everything an extractor's scores depend on beside the text and the value. */
 export function settingsHash(extractor: Extractor): string {
-  return sha256([extractor.name, extractor.settings]);
+  return sha256Json([extractor.name, extractor.settings]);
 }
 
 /** What a response is known under: prompt and response, and nothing else of the pair. */
 export function responseKey({ prompt, response }: Pick<Exchange, "prompt" | "response">): string {
   const messages = typeof prompt === "string" ? prompt : prompt.map(({ role, content }) => [role, content]);
-  return sha256([messages, response]).slice(0, KEY_DIGITS);
+  return sha256Json([messages, response]).slice(0, KEY_DIGITS);
 }
 
 const columns = new WeakMap<Value, string>();
@@ -94,14 +94,10 @@ const columns = new WeakMap<Value, string>();
 function columnOf(value: Value): string {
   let column = columns.get(value);
   if (column === undefined) {
-    column = `${value.name}#${sha256(value.definition).slice(0, COLUMN_DIGITS)}`;
+    column = `${value.name}#${sha256Json(value.definition).slice(0, COLUMN_DIGITS)}`;
     columns.set(value, column);
   }
   return column;
-}
-
-function sha256(value: unknown): string {
-  return createHash("sha256").update(JSON.stringify(value)).digest("hex");
 }
 
 /** A line that a killed process left half-written is closed, or the next answer would be lost in it. */

@@ -7,13 +7,14 @@
  *     log_margin            their difference                             accuracy               1 where it is above 0
  *     log_margin_per_token  log p(chosen) / its tokens − log p(rejected) / its tokens
  */
-import { createHash } from "node:crypto";
+
 import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type PreferencePair, readPairs } from "../../data/pairs.js";
 import type { ScoreRequest } from "../../engine/score.js";
 import { describeFileError, FileError } from "../../errors.js";
+import { sha256Json } from "../../files/hash.js";
 import type { DataSources, SourceName } from "../sources.js";
 import type { LikelihoodQuestion, Suite, Task } from "../task.js";
 import { takeFirst } from "./qa/records.js";
@@ -98,11 +99,9 @@ async function haveOnePrompt(path: string): Promise<boolean> {
   return true;
 }
 
-function hashPrompt({ prompt, prompt_tokens }: PreferencePair): string {
-  return createHash("sha256")
-    .update(JSON.stringify(prompt ?? prompt_tokens))
-    .digest("hex")
-    .slice(0, 16);
+/** Cluster of a pair: those of one prompt are not independent. */
+export function hashPrompt({ prompt, prompt_tokens }: PreferencePair): string {
+  return sha256Json(prompt ?? prompt_tokens).slice(0, 16);
 }
 
 function pairQuestion(pair: PreferencePair, cluster: string): LikelihoodQuestion {
