@@ -12,11 +12,15 @@ export interface GraderOpener {
   dispose(): Promise<void>;
 }
 
-/** @param model for graders that end in -judge; undefined where none is given */
+/**
+ * @param model for graders that end in -judge; undefined where none is given
+ * @param keyNames variables of the environment that may hold the key for graders that end in -api
+ */
 export function graderOpener(
   options: OptionValues<typeof API_OPTIONS> & CommonValues,
   model: string | undefined,
   context: CommandContext,
+  keyNames?: readonly string[],
 ): GraderOpener {
   const api = apiOptions(options);
   const opened = new Map<string, Grader>();
@@ -28,6 +32,7 @@ export function graderOpener(
       const grader = await openGrader(name, {
         openModel: model === undefined ? null : () => openFromOptions({ ...options, model }, context),
         ...api,
+        apiKeyNames: keyNames,
         onNote: (message) => context.note(message),
       });
       opened.set(name, grader);
