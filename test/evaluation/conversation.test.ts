@@ -15,6 +15,7 @@ import { ApiError, CancelledError, UsageError } from "#lib/errors.js";
 import type { Answer as Graded, Grader } from "#lib/evaluation/graders/grader.js";
 import { cleanMessage, UserSimulator } from "#lib/evaluation/simulator.js";
 import { assertRefused, readLines, run, withFolder, writeTinyModel } from "../cli/program.js";
+import { GOLDEN } from "../golden.js";
 import { type Answer, withApiServer } from "../values/api-server.js";
 import { BASE, runAll, withBench, writtenTask } from "./endpoint.js";
 
@@ -99,7 +100,7 @@ describe("a conversation", () => {
   it("is each subject's own, and what the model says is what it says alone", async () => {
     await withFolder(async (folder) => {
       await using model = await openModel(writeTinyModel(folder), { device: "cpu", threads: 1 });
-      await using adapter = await model.createAdapter({ rank: 2, alpha: 64, seed: 3 });
+      await using adapter = await model.loadAdapter(join(GOLDEN, "llama-tied"));
       await withBench(both, async ({ options, remote }) => {
         const simulator = new UserSimulator(remote({ model: "sim" }));
         const subjects = [
@@ -110,6 +111,9 @@ describe("a conversation", () => {
         const task = talk(3, { maxNewTokens: 4 });
         const together = await runAll(model, [task], { ...options, simulator }, subjects);
         assert.equal(together.answers.length, 3 * 3 * TURNS);
+        const textsOf = (name: string) =>
+          together.answers.filter(({ adapter }) => adapter === name).map(({ text }) => text);
+        assert.notDeepEqual(textsOf("on"), textsOf("base"));
         for (const subject of subjects) {
           const fresh = { ...options, partsFolder: `${options.partsFolder}-${subject.names.adapter}` };
           const alone = await runAll(model, [task], { ...fresh, simulator }, [subject]);

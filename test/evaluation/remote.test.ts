@@ -1,8 +1,9 @@
 /**
  * Models behind an endpoint, as a server on this machine: what is sent, what is kept, what is asked again, what is refused.
  *
- * Seen failing: without the store of replies, with the store but one reply for all samples, without redaction, with the
- * parts of a request left as they are after a refusal, and with the order of answers as they arrive.
+ * Seen failing: without the store of replies, without a look at what is under way, with one reply for all samples,
+ * without redaction, without a refused part's other name, with any number of requests at a time, with log-probabilities
+ * planned, and with one key for all hosts.
  */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
