@@ -37,7 +37,9 @@ export {
 } from "./errors.js";
 export { type EvaluationItem, readItems } from "./evaluation/item.js";
 export { type PlannedTask, type PlanOptions, planTasks, type Subject } from "./evaluation/plan.js";
+export { type Examinee, RemoteModel, type RemoteModelOptions } from "./evaluation/remote.js";
 export { type RunOptions, type RunProgress, runTasks, type TaskOutcome } from "./evaluation/run.js";
+export { UserSimulator } from "./evaluation/simulator.js";
 export { DataSources, SOURCES, type Source } from "./evaluation/sources.js";
 export { chooseTasks, SUITES } from "./evaluation/suites.js";
 export { Summary, type SummaryRow } from "./evaluation/summary.js";

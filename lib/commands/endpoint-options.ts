@@ -15,8 +15,8 @@ export const ENDPOINT_OPTIONS = {
   ...API_OPTIONS,
   "grader-api-model": { type: "string", placeholder: "N", describe: "for graders that end in -api (--api-model)" },
   "grader-api-url": { type: "string", placeholder: "U", describe: "key in VALORA_GRADER_API_KEY (--api-url)" },
-  "simulator-api-model": { type: "string", placeholder: "N", describe: "plays the user of multi_turn" },
-  "simulator-api-url": { type: "string", placeholder: "U", describe: "key in VALORA_SIMULATOR_API_KEY (--api-url)" },
+  "user-api-model": { type: "string", placeholder: "N", describe: "plays the user of multi_turn" },
+  "user-api-url": { type: "string", placeholder: "U", describe: "key in VALORA_USER_API_KEY (--api-url)" },
 } as const satisfies OptionTable;
 type Values = OptionValues<typeof ENDPOINT_OPTIONS>;
 
@@ -28,7 +28,7 @@ export interface NamedEndpoint {
 }
 
 /** Null where no model is named for it; a grader's is --api-model unless it has its own. */
-export function endpointOf(options: Values, role: "grader" | "simulator"): NamedEndpoint | null {
+export function endpointOf(options: Values, role: "grader" | "user"): NamedEndpoint | null {
   const own = options[`${role}-api-url`];
   const url = own ?? options["api-url"];
   const model = options[`${role}-api-model`] ?? (role === "grader" ? options["api-model"] : undefined);

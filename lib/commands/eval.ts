@@ -61,7 +61,7 @@ export const evaluate = defineCommand({
   examples: [
     "valora eval --model smollm2-135m-instruct --suite qa:mmlu --limit 50 \\",
     "  --adapter base --adapter kind=adapters/kind --output results/kind",
-    "valora eval --api-url https://host/v1 --api-model NAME --suite safety:advbench --output results/name",
+    "valora eval --api-url https://host/v1 --api-model N --suite values --output out",
   ],
   async run(options, context) {
     if (options.list || options.suite.includes("list")) return listSuites(options, context);
@@ -71,7 +71,7 @@ export const evaluate = defineCommand({
     if (options.suite.length === 0) throw new UsageError("give at least one --suite NAME[:TASK]; --list shows them");
     const choices = parseAdapters(options.adapter);
     if (endpoint !== null) refuseLocalOptions(options, choices);
-    const [graderEndpoint, simulatorEndpoint] = [endpointOf(options, "grader"), endpointOf(options, "simulator")];
+    const [graderEndpoint, simulatorEndpoint] = [endpointOf(options, "grader"), endpointOf(options, "user")];
     const { readsSeveral } = await import("../evaluation/graders/open.js");
     const several = options.grader.find(readsSeveral);
     if (several !== undefined)

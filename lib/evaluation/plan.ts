@@ -144,7 +144,7 @@ async function planTask(
   if (kind === undefined) throw new DataFormatError(`${name}: there is no question in its data`);
   if (talks && simulator === undefined)
     throw new UsageError(
-      `${name} goes on after the first answer, with a user that a model plays: give --simulator-api-model N, and --simulator-api-url U where that is not --api-url`,
+      `${name} goes on after the first answer, with a user that a model plays: give --user-api-model N, and --user-api-url U where that is not --api-url`,
     );
   const digest = hash.digest("hex");
   const compute = isRemote(model) ? "" : model.device.compute;

@@ -6,7 +6,7 @@ import { openGrader } from "#lib/evaluation/graders/open.js";
 import { DataSources } from "#lib/evaluation/sources.js";
 import { COMPLYING, REFUSING, readOpenings } from "#lib/evaluation/suites/safety.js";
 import { chooseTasks } from "#lib/evaluation/suites.js";
-import type { LikelihoodQuestion, Question, Task } from "#lib/evaluation/task.js";
+import type { GenerationQuestion, LikelihoodQuestion, Question, Task } from "#lib/evaluation/task.js";
 import { sharedData } from "./support.js";
 
 const SUITES = ["safety", "persona", "sycophancy", "anthropomorphism", "values", "degeneracy"];
@@ -88,6 +88,7 @@ describe("suites of behaviour", () => {
       "sycophancy:whosaid": 40,
       "sycophancy:pushback": 150,
       "anthropomorphism:first_turns": 960,
+      "anthropomorphism:multi_turn": 960,
     };
     for (const [name, count] of Object.entries(expected)) {
       const [task] = await chooseTasks([name], data);
@@ -96,6 +97,10 @@ describe("suites of behaviour", () => {
     }
     const [turns] = await chooseTasks(["anthropomorphism"], data);
     assert.equal(new Set((await questionsOf(turns!, data)).map(({ cluster }) => cluster)).size, 120);
+    const [talk] = await chooseTasks(["anthropomorphism:multi_turn"], data);
+    const users = (await questionsOf(talk!, data)).map((question) => (question as GenerationQuestion).conversation);
+    assert.deepEqual([...new Set(users.map((conversation) => conversation?.turns))], [5]);
+    assert.equal(new Set(users.map((conversation) => conversation?.user)).size, 8, "domains and scenarios");
     // Both biographies are asked, and the twins' prompts lose Llama's template.
     const [typology] = await chooseTasks(["sycophancy:political_typology"], data);
     const asked = (await questionsOf(typology!, data, 10)).map((question) => JSON.stringify(question));

@@ -196,7 +196,7 @@ describe("a conversation", () => {
     await withBench(both, async ({ options, remote }) => {
       await assert.rejects(
         runAll(remote(), [talk(1)], options),
-        (error) => error instanceof UsageError && /s:talk .*--simulator-api-model N/.test(error.message),
+        (error) => error instanceof UsageError && /s:talk .*--user-api-model N/.test(error.message),
       );
     });
   });
@@ -230,9 +230,9 @@ describe("a conversation", () => {
             await run([...args, "--quiet", "--output", output], { env }),
             2,
             "anthropomorphism:multi_turn",
-            "--simulator-api-model",
+            "--user-api-model",
           );
-          const user = ["--simulator-api-url", server.url, "--simulator-api-model", "sim"];
+          const user = ["--user-api-url", server.url, "--user-api-model", "sim"];
           const outcome = await run([...args, ...user, "--output", output], { env });
           assert.equal(outcome.status, 0, outcome.stderr);
           assert.match(outcome.stderr, /to ask the simulated user: up to 2 messages/);

@@ -277,7 +277,7 @@ describe("valora eval at an endpoint", () => {
     assertRefused(
       await run([...whole, "--suite", "anthropomorphism:multi_turn", "--limit", "1"], { env }),
       2,
-      "--simulator-api-model",
+      "--user-api-model",
     );
   });
 });
