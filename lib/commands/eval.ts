@@ -15,7 +15,14 @@ import {
   TEMPLATE_OPTION,
 } from "./command.js";
 import type { CommandContext } from "./context.js";
-import { ENDPOINT_OPTIONS, endpointOf, modelEndpoint, noteAsking, openEndpoint } from "./endpoint-options.js";
+import {
+  ENDPOINT_OPTIONS,
+  endpointOf,
+  modelEndpoint,
+  type NamedEndpoint,
+  noteAsking,
+  openEndpoint,
+} from "./endpoint-options.js";
 import { graderOpener } from "./grader-options.js";
 import { type AdapterChoice, loadAdapters, openFromOptions, parseAdapters } from "./model-options.js";
 import { effectiveOptions } from "./output.js";
@@ -132,7 +139,10 @@ export const evaluate = defineCommand({
     };
     const planned = await planTasks(model, subjects, tasks, run);
     noteSystem(options, planned, context);
-    if (local === null) noteRawText(planned, context);
+    if (local === null) {
+      noteRawText(planned, context);
+      noteSelf(options, planned, endpoint, graderEndpoint, context);
+    }
     const manifest = await planManifest(options, subjects, planned, context.command, model);
     if (await folders.isFolderUpToDate(output, manifest)) {
       context.note(`${output} is up to date: its manifest says that it was made from the same`);
@@ -176,6 +186,21 @@ function refuseLocalOptions(options: Options, choices: readonly AdapterChoice[])
     throw new UsageError(`--adapter ${adapter.name}: adapters are put on a local model; give it with --model M`);
   if (options["chat-template"] !== undefined)
     throw new UsageError("--chat-template: a model behind an endpoint has its own; leave the option out");
+}
+
+/** A grader that is the model itself is easily pleased. */
+function noteSelf(
+  options: Options,
+  planned: readonly PlannedTask[],
+  asked: NamedEndpoint | null,
+  grader: NamedEndpoint | null,
+  context: CommandContext,
+): void {
+  const names =
+    options.grader.length > 0 ? options.grader : planned.flatMap(({ task }) => Object.keys(task.graders ?? {}));
+  const own = names.find((name) => /-api(:|$)/.test(name));
+  if (own === undefined || grader?.url !== asked?.url || grader?.model !== asked?.model) return;
+  context.note(`${own}: ${asked?.model} grades its own answers; --grader-api-model N names another`);
 }
 
 /** An endpoint of chat completions takes messages alone. */

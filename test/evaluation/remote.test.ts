@@ -253,11 +253,24 @@ describe("valora eval at an endpoint", () => {
             other.asked.map(({ authorization, body }) => [authorization, body.model]),
             Array(2).fill([undefined, "j"]),
           );
+          assert.doesNotMatch(without.stderr, /grades its own/);
           const own = { ...env, VALORA_GRADER_API_KEY: "sk-grader", VALORA_CACHE: join(folder, "other") };
           const withOwn = await run([...args, ...grader, "--output", join(folder, "b")], { env: own });
           assert.equal(withOwn.status, 0, withOwn.stderr);
           assert.equal(other.asked.at(-1)!.authorization, "Bearer sk-grader");
           assert.equal(server.asked.at(-1)!.authorization, `Bearer ${KEY}`);
+          const self = ["--grader", "refusal-api", "--api-url", other.url];
+          const itself = await run(
+            [
+              ...args.filter((word) => word !== "--api-url" && word !== server.url),
+              ...self,
+              "--output",
+              join(folder, "c"),
+            ],
+            { env },
+          );
+          assert.equal(itself.status, 0, itself.stderr);
+          assert.match(itself.stderr, /refusal-api: m grades its own answers/);
         }),
       ),
     );
