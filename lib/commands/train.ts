@@ -71,6 +71,7 @@ const OPTIONS = {
   "save-every": { type: "integer", placeholder: "N", describe: "checkpoint every N steps (10 minutes)" },
   keep: { type: "integer", placeholder: "K", default: 2, describe: "checkpoints that stay" },
   resume: { type: "boolean", default: false, describe: "go on from the newest checkpoint in --output" },
+  tensorboard: { type: "boolean", default: false, describe: "keep an event file for TensorBoard in --output" },
   "eval-pairs": { type: "string", placeholder: "FILE", describe: "held-out pairs for loss and accuracy" },
   "eval-every": { type: "integer", placeholder: "N", describe: "score them every N steps (at the end)" },
   "chat-template": TEMPLATE_OPTION,
@@ -153,6 +154,7 @@ function toTrainOptions(options: OptionValues<typeof OPTIONS> & { seed: number }
     output: options.output,
     keep: options.keep,
     resume: options.resume,
+    tensorboard: options.tensorboard,
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
   };
 }

@@ -9,26 +9,31 @@ import type { Adapter } from "./adapter.js";
 import { describeDifference, type RunIdentity } from "./checkpoint.js";
 import { manifestOf } from "./manifest-of.js";
 import type { Model } from "./model.js";
+import { appendEvents, EVENT_FILE, writeEvents } from "./tensorboard.js";
 import type { PairReport } from "./tokenize-pairs.js";
 import type { TrainStep } from "./train-options.js";
 
 /** What a run leaves in its folder before it is done. */
-const UNFINISHED = new Set(["checkpoints", "metrics.jsonl"]);
+const UNFINISHED = new Set(["checkpoints", "metrics.jsonl", EVENT_FILE]);
 const FINISHED = new Set([...UNFINISHED, "adapter_config.json", "adapter_model.safetensors", "manifest.json"]);
 
 export class TrainFolder {
   readonly path: string;
+  /** Whether the steps are kept for TensorBoard too. */
+  private readonly events: boolean;
 
-  private constructor(path: string) {
+  private constructor(path: string, events: boolean) {
     this.path = path;
+    this.events = events;
   }
 
   /**
    * Makes the folder, or takes one that is empty or, to resume, holds a run.
    *
+   * @param events keep an event file for TensorBoard; one that is there is kept up anyway
    * @throws UsageError where it holds other work
    */
-  static async open(path: string, resume: boolean): Promise<TrainFolder> {
+  static async open(path: string, resume: boolean, events = false): Promise<TrainFolder> {
     let names: string[];
     try {
       await mkdir(path, { recursive: true });
@@ -41,11 +46,15 @@ export class TrainFolder {
       const advice = names.every((name) => FINISHED.has(name)) ? "resume it, or choose another" : "choose another";
       throw new UsageError(`output ${path}: it already holds ${stranger}; ${advice} folder`);
     }
-    return new TrainFolder(path);
+    return new TrainFolder(path, events || names.includes(EVENT_FILE));
   }
 
   private get metrics(): string {
     return join(this.path, "metrics.jsonl");
+  }
+
+  private get eventFile(): string {
+    return join(this.path, EVENT_FILE);
   }
 
   get manifest(): string {
@@ -58,6 +67,7 @@ export class TrainFolder {
     } catch (error) {
       throw new FileError(`${this.metrics} cannot be written: ${describeFileError(error)}`, { cause: error });
     }
+    if (this.events) await appendEvents(this.eventFile, step);
   }
 
   /** Forgets the lines after `step`: they were computed past the checkpoint and are computed again. */
@@ -65,6 +75,13 @@ export class TrainFolder {
     const text = await readFile(this.metrics, "utf8").catch(() => "");
     const kept = text.split("\n").filter((line) => stepOf(line) <= step);
     await writeFileAtomic(this.metrics, kept.map((line) => `${line}\n`).join(""));
+    if (this.events) await writeEvents(this.eventFile, this.metrics);
+  }
+
+  /** Of a finished run: the event file where one is wanted and none was kept. */
+  async addEvents(): Promise<void> {
+    if (!this.events || (await readdir(this.path)).includes(EVENT_FILE)) return;
+    await writeEvents(this.eventFile, this.metrics);
   }
 }
 

@@ -53,6 +53,8 @@ export interface TrainOptions {
   keep?: number;
   /** Go on from the newest checkpoint in `output`, or start where there is none. */
   resume?: boolean;
+  /** Keep an event file for TensorBoard in `output` too, with TRL's names; default false. */
+  tensorboard?: boolean;
   /** Held-out pairs, scored every `evalEvery` steps and at the end. */
   evalPairs?: Iterable<PreferencePair> | AsyncIterable<PreferencePair>;
   /** Default: at the end only. */
@@ -208,8 +210,9 @@ export function trainSettings(options: TrainOptions): TrainSettings {
   for (const [name, value, valid, expected] of checks) {
     if (!valid) throw new UsageError(`${name} ${value}: give ${expected}`);
   }
-  if (options.output === undefined && (options.resume || options.saveEvery !== undefined)) {
-    throw new UsageError(`${options.resume ? "resume" : "save-every"} needs an output folder`);
+  if (options.output === undefined && (options.resume || options.saveEvery !== undefined || options.tensorboard)) {
+    const name = options.resume ? "resume" : options.tensorboard ? "tensorboard" : "save-every";
+    throw new UsageError(`${name} needs an output folder`);
   }
   return settings;
 }
