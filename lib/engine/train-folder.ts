@@ -4,18 +4,26 @@ import { join } from "node:path";
 import { describeFileError, FileError, UsageError } from "../errors.js";
 import { writeFileAtomic } from "../files/atomic.js";
 import { sha256File } from "../files/hash.js";
+import { readJsonLines } from "../files/json-lines.js";
 import { readManifest, writeManifest } from "../files/manifest.js";
 import type { Adapter } from "./adapter.js";
 import { describeDifference, type RunIdentity } from "./checkpoint.js";
 import { manifestOf } from "./manifest-of.js";
 import type { Model } from "./model.js";
+import { MODEL_CARD, type TrainManifest, writeModelCard } from "./model-card.js";
 import { appendEvents, EVENT_FILE, writeEvents } from "./tensorboard.js";
 import type { PairReport } from "./tokenize-pairs.js";
-import type { TrainStep } from "./train-options.js";
+import type { TrainOptions, TrainStep } from "./train-options.js";
 
 /** What a run leaves in its folder before it is done. */
 const UNFINISHED = new Set(["checkpoints", "metrics.jsonl", EVENT_FILE]);
-const FINISHED = new Set([...UNFINISHED, "adapter_config.json", "adapter_model.safetensors", "manifest.json"]);
+const FINISHED = new Set([
+  ...UNFINISHED,
+  "adapter_config.json",
+  "adapter_model.safetensors",
+  MODEL_CARD,
+  "manifest.json",
+]);
 
 export class TrainFolder {
   readonly path: string;
@@ -70,6 +78,14 @@ export class TrainFolder {
     if (this.events) await appendEvents(this.eventFile, step);
   }
 
+  /** The last line of metrics.jsonl, without the time that it took. */
+  async lastStep(): Promise<TrainManifest["result"]> {
+    let last: unknown;
+    for await (const { value } of readJsonLines(this.metrics)) last = value;
+    const { seconds: _, ...result } = last as TrainStep;
+    return result;
+  }
+
   /** Forgets the lines after `step`: they were computed past the checkpoint and are computed again. */
   async trimMetrics(step: number): Promise<void> {
     const text = await readFile(this.metrics, "utf8").catch(() => "");
@@ -113,26 +129,35 @@ export async function isFinished(folder: TrainFolder, identity: RunIdentity): Pr
   return true;
 }
 
-/** Writes the adapter, then the manifest: where there is a manifest, the run is complete. */
+/** Writes the adapter, its model card, then the manifest: where there is a manifest, the run is complete. */
 export async function finishRun(
   folder: TrainFolder,
   model: Model,
   adapter: Adapter,
   identity: RunIdentity,
   report: PairReport,
+  origin: TrainOptions["source"],
 ): Promise<void> {
   await adapter.save(folder.path);
+  const options = { model: model.name, ...identity.settings, ...adapterOptions(adapter) };
   const manifest = await manifestOf(model, {
     command: "train",
-    options: { model: model.name, ...identity.settings, ...adapterOptions(adapter) },
+    options,
     seed: identity.settings.seed,
     sha256: {
+      ...(origin?.sha256 === undefined ? {} : { pairs: origin.sha256 }),
       data: identity.data,
       start_adapter: identity.startAdapter,
       adapter: await sha256File(join(folder.path, "adapter_model.safetensors")),
     },
   });
-  await writeManifest(folder.manifest, { ...manifest, pairs: report, run: identity });
+  const full: TrainManifest = { ...manifest, options, pairs: report, result: await folder.lastStep() };
+  if (origin !== undefined) {
+    const { sha256: _, ...source } = origin;
+    full.source = source;
+  }
+  await writeModelCard(join(folder.path, MODEL_CARD), full);
+  await writeManifest(folder.manifest, { ...full, run: identity });
 }
 
 function adapterOptions({ rank, alpha, targets, rslora }: Adapter) {

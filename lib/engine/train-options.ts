@@ -2,6 +2,7 @@
 import type { PreferencePair } from "../data/pairs.js";
 import { UsageError } from "../errors.js";
 import type { LossKind } from "../native.js";
+import type { RunSource } from "./model-card.js";
 import type { ScheduleKind } from "./schedule.js";
 import type { PairReport } from "./tokenize-pairs.js";
 
@@ -55,6 +56,8 @@ export interface TrainOptions {
   resume?: boolean;
   /** Keep an event file for TensorBoard in `output` too, with TRL's names; default false. */
   tensorboard?: boolean;
+  /** For manifest and model card: where the pairs came from. `sha256` is that of their file. */
+  source?: RunSource & { sha256?: string | undefined };
   /** Held-out pairs, scored every `evalEvery` steps and at the end. */
   evalPairs?: Iterable<PreferencePair> | AsyncIterable<PreferencePair>;
   /** Default: at the end only. */

@@ -105,7 +105,7 @@ export async function* trainDpo(
       if (isSaveDue(last)) await save();
       yield record;
     }
-    if (folder !== null) await finishRun(folder, model, adapter, run.identity, run.report);
+    if (folder !== null) await finishRun(folder, model, adapter, run.identity, run.report, options.source);
     outcome = "finished";
   } catch (error) {
     if (!(error instanceof CancelledError)) outcome = signal?.aborted ? "interrupted" : "failed";

@@ -12,7 +12,7 @@ import type { PreferencePair } from "#lib/data/pairs.js";
 import type { Model } from "#lib/engine/model.js";
 import { openModel } from "#lib/engine/open.js";
 import { type TrainOptions, trainDpo } from "#lib/engine/train.js";
-import { crc32c, scalarsRecord } from "#lib/files/event-file.js";
+import { crc32c, scalarsRecord, versionRecord } from "#lib/files/event-file.js";
 import { GOLDEN, readLines, withFolder } from "./support.js";
 
 /** CRC-32C one bit at a time, most significant first: as RFC 3720 states it, with bytes and result mirrored. */
@@ -106,6 +106,19 @@ describe("a record of an event file", () => {
       assert.equal(checksum(Buffer.alloc(32, 0xff)), 0x62a8ab43);
       assert.equal(checksum(Buffer.from(Array.from({ length: 32 }, (_, index) => index))), 0x46dd794e);
     }
+  });
+
+  it("has the bytes that TensorBoard's own writer gives it", () => {
+    // tensorboard 2.21.0: RecordWriter over Event(…).SerializeToString().
+    assert.equal(
+      versionRecord(1_700_000_000.25).toString("hex"),
+      "1800000000000000a37f4b220900001040fc54d9411a0d627261696e2e4576656e743a32338d2fe9",
+    );
+    assert.equal(
+      scalarsRecord(1_700_000_001.5, 300, { "train/loss": Math.LN2, "train/rewards/margins": -1.5 }).toString("hex"),
+      "3f00000000000000516576610900006040fc54d94110ac022a310a110a0a747261696e2f6c6f7373151872313f0a1c0a15747261696e2f72657761" +
+        "7264732f6d617267696e73150000c0bfb54c4231",
+    );
   });
 });
 
