@@ -10,13 +10,12 @@ import type { Model } from "../engine/model.js";
 import { MODEL_CARD, type TrainManifest, writeModelCard } from "../engine/model-card.js";
 import { type TrainStep, trainDpo } from "../engine/train.js";
 import { UsageError } from "../errors.js";
-import type { OpenGrader } from "../evaluation/grade-part.js";
 import { finishFolder } from "../files/artefact-folder.js";
 import { temporaryName } from "../files/atomic.js";
 import { sha256File } from "../files/hash.js";
 import { readJsonLines } from "../files/json-lines.js";
 import { readManifest } from "../files/manifest.js";
-import type { TrainJob } from "./jobs.js";
+import type { ModelRef, TrainJob } from "./jobs.js";
 import type { StudyStore } from "./store.js";
 
 export interface JobTools {
@@ -24,8 +23,8 @@ export interface JobTools {
   signal?: AbortSignal | undefined;
   /** @param share of the job, from 0 to 1 */
   onProgress?: ((share: number, detail: string) => void) | undefined;
-  /** For suites whose answers are read by graders. */
-  openGrader?: OpenGrader | undefined;
+  /** Opens the judge of suites whose graders ask one. */
+  openModel?: ((model: ModelRef) => Promise<Model>) | undefined;
 }
 
 const ADAPTER_FILES = ["adapter_config.json", "adapter_model.safetensors"];
