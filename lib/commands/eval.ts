@@ -61,7 +61,8 @@ export const evaluate = defineCommand({
   examples: [
     "valora eval --model smollm2-135m-instruct --suite qa:mmlu --limit 50 \\",
     "  --adapter base --adapter kind=adapters/kind --output results/kind",
-    "valora eval --api-url https://host/v1 --api-model NAME --suite safety:advbench --output results/name",
+    "valora eval --api-url https://host/v1 --api-model NAME \\",
+    "  --suite safety:advbench --output results/name",
   ],
   async run(options, context) {
     if (options.list || options.suite.includes("list")) return listSuites(options, context);
