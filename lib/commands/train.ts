@@ -83,7 +83,7 @@ export const train = defineCommand({
   name: "train",
   summary: "induce a value: LoRA by DPO on preference pairs",
   description:
-    "Trains one LoRA adapter on preference pairs; equal options and seed give equal bits, interrupted or not. Ctrl-C " +
+    "Trains one LoRA adapter on preference pairs; the same options and seed give the same bits. Ctrl-C " +
     "ends the step and checkpoints; --resume goes on.",
   options: OPTIONS,
   commonOptions: MODEL_COMMON,
