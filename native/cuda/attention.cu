@@ -43,8 +43,9 @@ __global__ void __launch_bounds__(kPackBlock)
 }
 
 template <typename T, int kWidth, int kRowWarps>
-constexpr size_t forward_shared() {
-  return (kRowWarps * kAttentionRows + 2 * kAttentionBlock) * kTilePitch<T, kWidth> * sizeof(T);
+constexpr int forward_shared() {
+  return (kRowWarps * kAttentionRows + 2 * kAttentionBlock) * kTilePitch<T, kWidth> *
+         static_cast<int>(sizeof(T));
 }
 
 template <typename T, int kWidth, int kRowWarps, int kThreads, typename Heads>
@@ -55,7 +56,7 @@ __global__ void __launch_bounds__(kThreads)
                              int share, float scale) {
   constexpr int kRows = kRowWarps * kAttentionRows;
   constexpr int kPitch = kTilePitch<T, kWidth>;
-  const Shared<T> queries = dynamic_shared<T>();
+  const Shared<T> queries = dynamic_shared<T, forward_shared<T, kWidth, kRowWarps>()>();
   const Shared<T> keys = queries + kRows * kPitch;
   const Shared<T> values = keys + kAttentionBlock * kPitch;
   const auto lists = static_shared<struct KeyLists, int32_t, 2 * kAttentionBlock>();

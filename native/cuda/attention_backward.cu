@@ -31,9 +31,9 @@ template <typename T>
 constexpr int kRowWarps = std::is_same_v<T, float> ? 1 : 4;
 
 template <typename T, int kWidth>
-constexpr size_t backward_shared() {
+constexpr int backward_shared() {
   return (2 * kRowWarps<T> * kAttentionRows + 2 * kStages * kKeyCols) * kTilePitch<T, kWidth> *
-         sizeof(T);
+         static_cast<int>(sizeof(T));
 }
 
 // delta [Nq, H]: a warp for a row and head, a lane for four neighbours.
@@ -70,7 +70,7 @@ __global__ void __launch_bounds__(kRowWarps<T>* kWarp)
   constexpr int kRows = kRowWarps<T> * kAttentionRows, kThreads = kRowWarps<T> * kWarp;
   constexpr int kCols = kKeyCols;
   constexpr int kPitch = kTilePitch<T, kWidth>, kStage = 2 * kCols * kPitch;
-  const Shared<T> queries = dynamic_shared<T>();
+  const Shared<T> queries = dynamic_shared<T, backward_shared<T, kWidth>()>();
   const Shared<T> gradients = queries + kRows * kPitch;
   const Shared<T> stages = gradients + kRows * kPitch;
   const auto lists = static_shared<struct KeyLists, int32_t, kStages * kCols>();
@@ -164,7 +164,7 @@ __global__ void __launch_bounds__(kRowWarps<T>* kWarp)
   constexpr int kRows = kRowWarps<T> * kAttentionRows, kThreads = kRowWarps<T> * kWarp;
   constexpr int kCols = kPairCols<kWidth>;
   constexpr int kPitch = kTilePitch<T, kWidth>, kStage = 2 * kCols * kPitch;
-  const Shared<T> keys = dynamic_shared<T>();
+  const Shared<T> keys = dynamic_shared<T, backward_shared<T, kWidth>()>();
   const Shared<T> values = keys + kRows * kPitch;
   const Shared<T> stages = values + kRows * kPitch;
   // Of a stage's pairs: log-normalisers, deltas, positions.
