@@ -28,6 +28,9 @@ namespace {
 
 constexpr int kBlock = 128;
 constexpr int kTileCols = 128;
+// Blocks that a multiprocessor has to have room for. Where no number is stated, ptxas would rather
+// spill some bytes than have one block less of them (here and in lora.cu and sample.cu).
+constexpr int kResident = 2;
 constexpr int kStages = 3;
 constexpr int kChunkBytes = 16;
 constexpr int kLineChunks = 4;  // of depth
@@ -106,30 +109,29 @@ __device__ __forceinline__ void multiply_slice(Sums<kTileRows>& sums, Shared<__n
   constexpr int kNumbers = kChunk<__nv_bfloat16>;
 #pragma unroll
   for (int step = 0; step < kTileDepth<__nv_bfloat16> / 16; ++step) {
-    uint32_t a[Shape::kRowFragments][4], b[Shape::kColFragments / 2][4];
+    uint32_t a[Shape::kRowFragments][4];
     // Matrices of a: rows 0-7 and 8-15 at depth 0-7, then both at depth 8-15.
 #pragma unroll
     for (int i = 0; i < Shape::kRowFragments; ++i) {
       const int row = at.row + i * 16 + at.lane % 16, chunk = step * 2 + at.lane / 16;
       ldmatrix<4, false>(a[i], left + along_place(row, chunk) * kNumbers);
     }
-    // Matrices of b: columns 0-7 at depth 0-7 and 8-15, then columns 8-15 at both.
+    // Matrices of b: columns 0-7 at depth 0-7 and 8-15, then columns 8-15 at both. One pair of
+    // fragments at a time: with all of b there, the high tile's registers do not suffice on sm_120.
 #pragma unroll
     for (int j = 0; j < Shape::kColFragments / 2; ++j) {
+      uint32_t b[4];
       if constexpr (kByDepth) {
         const int k = step * 16 + at.lane % 16, chunk = (at.col + j * 16) / 8 + at.lane / 16;
-        ldmatrix<4, true>(b[j], right + across_place<__nv_bfloat16>(k, chunk) * kNumbers);
+        ldmatrix<4, true>(b, right + across_place<__nv_bfloat16>(k, chunk) * kNumbers);
       } else {
         const int col = at.col + j * 16 + at.lane / 16 * 8 + at.lane % 8;
-        ldmatrix<4, false>(b[j], right + along_place(col, step * 2 + at.lane / 8 % 2) * kNumbers);
+        ldmatrix<4, false>(b, right + along_place(col, step * 2 + at.lane / 8 % 2) * kNumbers);
       }
-    }
 #pragma unroll
-    for (int i = 0; i < Shape::kRowFragments; ++i) {
-#pragma unroll
-      for (int j = 0; j < Shape::kColFragments; ++j) {
-        const uint32_t pair[2] = {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]};
-        mma<__nv_bfloat16>(sums[i][j], a[i], pair);
+      for (int i = 0; i < Shape::kRowFragments; ++i) {
+        mma<__nv_bfloat16>(sums[i][2 * j], a[i], {b[0], b[1]});
+        mma<__nv_bfloat16>(sums[i][2 * j + 1], a[i], {b[2], b[3]});
       }
     }
   }
@@ -290,7 +292,7 @@ __device__ __forceinline__ void store_sums(const Sums<kTileRows>& sums, Rows<flo
 }
 
 template <typename T, bool kByDepth, int kTileRows>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlock, kResident)
     product_kernel(Rows<float> out, int64_t rows, int64_t cols, Lines<T> left, Lines<T> right,
                    Finish finish) {
   using Shape = Tile<kTileRows>;

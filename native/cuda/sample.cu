@@ -26,6 +26,7 @@ namespace {
 using Whole = unsigned long long;  // what CUDA's atomics take
 
 constexpr int kBlock = 256;
+constexpr int kResident = 4;  // as in product.cu; a block a row, so there are few
 constexpr int kWarps = kBlock / kWarp;
 constexpr int kDigitBits = 8;
 constexpr int kDigits = 1 << kDigitBits;
@@ -145,7 +146,7 @@ __global__ void __launch_bounds__(kBlock)
 }
 
 // A block a row.
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlock, kResident)
     sample_kernel(Global<int32_t> tokens, Global<double> logprobs, Rows<const float> logits,
                   Global<const Whole> weights, Global<const HeadState> states,
                   Global<const float> uniform, int64_t vocabulary, int top_k, double top_p) {
