@@ -101,8 +101,8 @@ function findNvcc(install) {
  */
 export function parsePtx(text) {
   const launches = new Map();
-  for (const entry of text.split(/^(?=\.visible \.entry )/m).slice(1)) {
-    const [, name, threads] = /^\.visible \.entry (\w+)\([^{]*?\.maxntid (\d+)/.exec(entry) ?? [];
+  for (const entry of text.split(/^(?=(?:\.visible )?\.entry )/m).slice(1)) {
+    const [, name, threads] = /^(?:\.visible )?\.entry (\w+)\([^{]*?\.maxntid (\d+)/.exec(entry) ?? [];
     const shared = /\/\/ dynamic shared memory: (\d+)/.exec(entry)?.[1] ?? 0;
     if (name !== undefined) launches.set(name, { threads: Number(threads), shared: Number(shared) });
   }

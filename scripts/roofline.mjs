@@ -13,7 +13,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildNativeTests } from "./native-tests.mjs";
-import * as ops from "./roofline/launches.mjs";
+import { OPERATIONS } from "./roofline/launches.mjs";
 import * as study from "./roofline/study.mjs";
 
 const root = resolve(fileURLToPath(new URL("..", import.meta.url)));
@@ -39,7 +39,7 @@ export function compare(lines) {
     else found.at(-1).counted.push(record);
   }
   return found.flatMap(({ op, shape, counted }) => {
-    const planned = ops[op](shape);
+    const planned = OPERATIONS[op](shape);
     if (kernelsOf(counted) !== kernelsOf(planned))
       throw new RooflineFailed(`${op} starts ${kernelsOf(counted)}, by its formula ${kernelsOf(planned)}`);
     return counted.map((launch, i) => {

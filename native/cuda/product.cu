@@ -86,16 +86,16 @@ struct Lines {
 // Begins to copy kLines lines from `line` on, and of each kChunks chunks from `number` on; zeros
 // outside of m.
 template <typename T, int kLines, int kChunks, bool kAcross>
-__device__ __forceinline__ void begin_slice(Shared<T> slice, const Lines<T>& m, int64_t line,
-                                            int64_t number) {
+__device__ __forceinline__ void begin_slice(Shared<T> slice, const Lines<T>& m, int line,
+                                            int number) {
 #pragma unroll
   for (int j = 0; j < kLines * kChunks / kBlock; ++j) {
     const int i = j * kBlock + static_cast<int>(threadIdx.x);
     const int l = i / kChunks, chunk = i % kChunks;
-    const int64_t from_line = line + l, from_number = number + chunk * kChunk<T>;
+    const int from_line = line + l, from_number = number + chunk * kChunk<T>;
     const bool inside = from_line < m.lines && from_number < m.numbers;
     // An address outside is not read, but is to be one all the same.
-    const int64_t from = inside ? from_line * m.pitch + from_number : 0;
+    const int64_t from = inside ? int64_t{from_line} * m.pitch + from_number : 0;
     const int place = kAcross ? across_place<T>(l, chunk) : along_place(l, chunk);
     cp_async<kChunkBytes>(slice + place * kChunk<T>, m.data + from, inside ? kChunkBytes : 0);
   }
@@ -116,8 +116,7 @@ __device__ __forceinline__ void multiply_slice(Sums<kTileRows>& sums, Shared<__n
       const int row = at.row + i * 16 + at.lane % 16, chunk = step * 2 + at.lane / 16;
       ldmatrix<4, false>(a[i], left + along_place(row, chunk) * kNumbers);
     }
-    // Matrices of b: columns 0-7 at depth 0-7 and 8-15, then columns 8-15 at both. One pair of
-    // fragments at a time: with all of b there, the high tile's registers do not suffice on sm_120.
+    // Matrices of b: columns 0-7 at depth 0-7 and 8-15, then columns 8-15 at both.
 #pragma unroll
     for (int j = 0; j < Shape::kColFragments / 2; ++j) {
       uint32_t b[4];
@@ -255,9 +254,8 @@ __device__ __forceinline__ void add_low_terms(Sums<kTileRows>& sums, const Finis
 
 template <int kTileRows>
 __device__ __forceinline__ void store_sums(const Sums<kTileRows>& sums, Rows<float> out,
-                                           const Finish& finish, int64_t first_row,
-                                           int64_t first_col, int64_t rows, int64_t cols,
-                                           const Corner& at) {
+                                           const Finish& finish, int first_row, int first_col,
+                                           int64_t rows, int64_t cols, const Corner& at) {
   using Shape = Tile<kTileRows>;
   const bool reads = finish.add;
 #pragma unroll
@@ -308,8 +306,9 @@ __global__ void __launch_bounds__(kBlock, kResident)
   const int64_t left_over = tiles_down - band * kBandTiles;
   const int64_t height = left_over < kBandTiles ? left_over : kBandTiles;
   const int64_t within = blockIdx.x % (kBandTiles * tiles_across);
-  const int64_t first_row = (band * kBandTiles + within % height) * kTileRows;
-  const int64_t first_col = within / height * kTileCols;
+  // Of 32 bits, as they are needed to the end: on sm_120 the high tile has no registers left.
+  const auto first_row = static_cast<int>((band * kBandTiles + within % height) * kTileRows);
+  const auto first_col = static_cast<int>(within / height * kTileCols);
 
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const Corner at{.row = warp / Shape::kWarpsAcross * Shape::kWarpRows,
@@ -321,7 +320,7 @@ __global__ void __launch_bounds__(kBlock, kResident)
     if (slice < slices) {
       const Shared<T> stage = stages + slice % kStages * kNumbers;
       const Shared<T> second = stage + kTileRows * kTileDepth<T>;
-      const int64_t depth = int64_t{slice} * kTileDepth<T>;
+      const int depth = slice * kTileDepth<T>;
       begin_slice<T, kTileRows, kLineChunks, false>(stage, left, first_row, depth);
       if constexpr (kByDepth) {
         begin_slice<T, kTileDepth<T>, kAcrossChunks<T>, true>(second, right, depth, first_col);

@@ -155,3 +155,20 @@ export function attentionBackward(shape) {
 }
 
 export { rowsOf };
+
+/** By the names that cuda_counts prints. */
+export const OPERATIONS = {
+  linearForward,
+  linearBackward,
+  loraGradient,
+  headForward,
+  attentionForward,
+  attentionBackward,
+  rmsnormForward,
+  rmsnormBackward,
+  rope,
+  swigluForward,
+  swigluBackward,
+  add,
+  adamw,
+};

@@ -65,7 +65,7 @@ test("a kernel's threads and dynamic shared memory are those of its own PTX", ()
 	// end inline asm
 	ret;
 }
-.visible .entry _Z3barPf(
+.entry _Z3barPf(
 	.param .u64 _Z3barPf_param_0
 )
 .maxntid 256
