@@ -58,7 +58,11 @@ export function compare(lines) {
 }
 
 const table = (head, rows) =>
-  [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+  [
+    `| ${head.join(" | ")} |`,
+    `|${head.map(() => "---|").join("")}`,
+    ...rows.map((row) => `| ${row.join(" | ")} |`),
+  ].join("\n");
 
 function countsTable(compared) {
   const rows = compared.map(({ op, kernel, ratio, mma, ldmatrix, conflicts, accesses }) => [
@@ -90,7 +94,13 @@ function timesTable() {
         return `${(1e3 * all).toPrecision(3)}, ${slowest.limiter}`;
       });
       const [giga, tera] = [sum("bytes") / 1e9, (2 * (sum("tensor") + sum("float32"))) / 1e12];
-      rows.push([part, `${kernel} × ${mine.length}`, giga.toPrecision(3), tera.toPrecision(3), ...times]);
+      rows.push([
+        part,
+        `${kernel} × ${mine.length}`,
+        giga.toPrecision(3),
+        tera === 0 ? "" : tera.toPrecision(3),
+        ...times,
+      ]);
     }
   }
   const gpus = Object.keys(study.GPUS).map((name) => `${name}: ms, waits for`);
