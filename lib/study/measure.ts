@@ -49,7 +49,8 @@ export async function writeMeasurements(
   { store }: JobTools,
   measurements: AsyncIterable<Measurement>,
 ): Promise<void> {
-  await writeFolder(store.pathOf(job.key), store.plannedManifest(job), async (draft) => {
+  const folder = await store.begin(job.key);
+  await writeFolder(folder, store.plannedManifest(job), async (draft) => {
     const writer = await createAtomicWriter(join(draft, "items.jsonl"));
     try {
       for await (const measured of measurements) await writer.write(`${JSON.stringify(measured)}\n`);
@@ -58,6 +59,7 @@ export async function writeMeasurements(
       await writer.abort();
     }
   });
+  await store.publish(job.key, folder);
 }
 
 /** @param jobs of one model, measure and system prompt */

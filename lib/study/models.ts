@@ -45,7 +45,7 @@ export async function readModels(
 }
 
 /** SHA-256 over what a result can depend on: weights, shape, tokenizer, chat template. */
-async function identify({ files, chatTemplate }: ModelText): Promise<string> {
+export async function identify({ files, chatTemplate }: ModelText): Promise<string> {
   const hash = createHash("sha256");
   hash.update(await hashWeights(files));
   const { inverseFrequencies, ...config } = files.config;
