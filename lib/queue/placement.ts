@@ -28,26 +28,31 @@ export function requirementOf(
   };
 }
 
-/** What a worker lacks for a requirement, as the end of a sentence about it; null where it lacks nothing. */
+/** What keeps a worker from a requirement; null where nothing does. */
 export function lackOf(worker: Omit<WorkerMessage, "job">, requirement: Requirement): string | null {
   const { model } = requirement;
   const wanted = describeBackend(requirement);
-  if (describeBackend(worker) !== wanted) return `computes on ${describeBackend(worker)} and not on ${wanted}`;
+  if (describeBackend(worker) !== wanted) return `${describeBackend(worker)}, and ${wanted} is wanted`;
   if (worker.memoryBytes < requirement.memoryBytes)
-    return `may use ${gib(worker.memoryBytes)} of memory and not ${gib(requirement.memoryBytes)}`;
+    return `${gib(worker.memoryBytes)} of memory, and ${gib(requirement.memoryBytes)} are needed`;
   if (worker.models.includes(model.identity)) return null;
-  return `has not got the model (${worker.lacking[model.identity] ?? "it has not looked yet"})`;
+  const reason = worker.lacking[model.identity];
+  return reason === undefined ? NOT_LOOKED : `not got the model (${reason})`;
 }
 
-/** Why nobody takes what waits; null where somebody does. */
+const NOT_LOOKED = "it has not looked for the model yet";
+
+/** Why nobody takes what waits; null where somebody does, or may soon. */
 export function describeUnplaced(requirement: Requirement, workers: readonly WorkerMessage[]): string | null {
-  const lacks = workers.map((worker) => ({ worker, lack: lackOf(worker, requirement) }));
-  if (lacks.some(({ lack }) => lack === null)) return null;
   const subject = `jobs of ${requirement.model.name} wait, and no worker can take them`;
   if (workers.length === 0) return `${subject}: there is none; start valora worker`;
-  const reasons = new Map<string, number>();
-  for (const { lack } of lacks) reasons.set(lack!, (reasons.get(lack!) ?? 0) + 1);
-  const words = [...reasons].slice(0, 3).map(([lack, count]) => `${count === 1 ? "one" : count} ${lack}`);
+  const counts = new Map<string, number>();
+  for (const worker of workers) {
+    const lack = lackOf(worker, requirement);
+    if (lack === null || lack === NOT_LOOKED) return null;
+    counts.set(lack, (counts.get(lack) ?? 0) + 1);
+  }
+  const words = [...counts].slice(0, 3).map(([lack, count]) => `${count} ${count === 1 ? "has" : "have"} ${lack}`);
   return `${subject}: ${words.join("; ")}`;
 }
 

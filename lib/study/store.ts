@@ -116,7 +116,10 @@ export class StudyStore implements AsyncDisposable {
     for (const candidate of [...begun.map((name) => join(working, name)), this.pathOf(key)]) {
       if (candidate === this.pathOf(key) && (await this.isDone(key))) continue;
       if (!(await renameIfThere(candidate, path))) continue;
-      if ((await lstat(path)).isDirectory()) break;
+      if ((await lstat(path)).isDirectory()) {
+        await removeDrafts(path, 3);
+        break;
+      }
       await rm(path, { force: true }); // a link, which would lead out of the folder
     }
     return path;
