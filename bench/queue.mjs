@@ -20,6 +20,16 @@ import { endedAt, GATES } from "../dist/queue/messages.js";
 import { requirementOf } from "../dist/queue/placement.js";
 import { takeJobs } from "../dist/queue/taker.js";
 
+const COLUMNS = [
+  "jobs  ",
+  "workers",
+  "put in, s",
+  "done, s",
+  "jobs/s",
+  "worker CPU, ms/job",
+  "Redis CPU, ms/job",
+  "Redis, MB",
+];
 const ROUND = "0".repeat(16);
 const model = { name: "stub", model: "stub", identity: "0".repeat(64) };
 
@@ -31,7 +41,7 @@ async function main() {
     options: { jobs: { type: "string", default: "10000" }, workers: { type: "string", default: "1,3" } },
   });
   const jobs = Number(values.jobs);
-  console.log("jobs    workers  put in, s  done, s  jobs/s  ms/job of a worker  Redis, MB");
+  console.log(COLUMNS.join("  "));
   for (const workers of values.workers.split(",").map(Number)) {
     const folder = mkdtempSync(join(tmpdir(), "valora-bench-"));
     const server = createServer().listen(0, "127.0.0.1");
@@ -87,18 +97,29 @@ async function measure(url, count, workers) {
   );
   await Promise.all(children.map((child) => new Promise((resolve) => child.once("message", resolve))));
   started = performance.now();
+  const redisBefore = await redisSeconds(connection);
   for (const child of children) child.send("start");
   while ((await connection.redis.llen(endedAt(ROUND))) < count) await new Promise((resolve) => setTimeout(resolve, 20));
   const seconds = (performance.now() - started) / 1000;
-  const info = await connection.redis.info("memory");
-  const megabytes = Number(/used_memory_peak:(\d+)/.exec(info)[1]) / 1e6;
-  for (const child of children) child.kill("SIGKILL");
+  const redisCpu = (await redisSeconds(connection)) - redisBefore;
+  const megabytes = Number(/used_memory_peak:(\d+)/.exec(await connection.redis.info("memory"))[1]) / 1e6;
+  let cpu = 0;
+  for (const child of children) {
+    child.send("stop");
+    cpu += await new Promise((resolve) => child.once("message", resolve));
+    child.kill("SIGKILL");
+  }
   connection.close();
-  const row = [count, workers, put.toFixed(2), seconds.toFixed(2), Math.round(count / seconds)];
-  const each = ((1000 * workers * seconds) / count).toFixed(2);
-  console.log(
-    [...row, each, megabytes.toFixed(0)].map((cell, at) => String(cell).padEnd([8, 9, 11, 9, 8, 20, 9][at])).join(""),
-  );
+  const perJob = (total) => ((1000 * total) / count).toFixed(2);
+  const row = [count, workers, put.toFixed(2), seconds.toFixed(2), Math.round(count / seconds), perJob(cpu)];
+  const cells = [...row, perJob(redisCpu), megabytes.toFixed(0)];
+  console.log(cells.map((cell, at) => String(cell).padEnd(COLUMNS[at].length)).join("  "));
+}
+
+async function redisSeconds({ redis }) {
+  const info = await redis.info("cpu");
+  const of = (name) => Number(new RegExp(`^${name}:(.*)`, "m").exec(info)[1]);
+  return of("used_cpu_user") + of("used_cpu_sys");
 }
 
 async function connectWhenThere(url) {
@@ -117,6 +138,11 @@ async function work(url, queues) {
   const connection = await connect(parseAddress(url));
   process.send("ready");
   await new Promise((resolve) => process.once("message", resolve));
+  const before = process.cpuUsage();
+  process.once("message", () => {
+    const { user, system } = process.cpuUsage(before);
+    process.send((user + system) / 1e6);
+  });
   await takeJobs({
     connection,
     signal: new AbortController().signal,

@@ -80,7 +80,7 @@ function planModel(id: string, jobs: readonly Job[], share: number): Gate[] {
 function groupSize(adapters: number, measures: readonly EvaluateJob[][], share: number): number {
   const doses = measures.map((own) => new Set(own.map(({ subject }) => JSON.stringify(subject))).size);
   const fill = Math.floor(LARGEST_BUNDLE / Math.max(1, ...doses));
-  return Math.max(1, Math.min(fill, Math.ceil(adapters / share)));
+  return Math.max(1, Math.min(fill, Math.floor(adapters / share)));
 }
 
 function keysOf(bundles: readonly Job[][]): string[][] {
