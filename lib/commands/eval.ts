@@ -12,7 +12,7 @@ import {
   TEMPLATE_OPTION,
 } from "./command.js";
 import type { CommandContext } from "./context.js";
-import { graderOpener } from "./grader-options.js";
+import { gradersFromOptions } from "./grader-options.js";
 import { loadAdapters, openFromOptions, parseAdapters } from "./model-options.js";
 import { effectiveOptions } from "./output.js";
 
@@ -73,7 +73,7 @@ export const evaluate = defineCommand({
     ]);
     await folders.checkFolder(output, context.command);
     const { signal } = context;
-    const opener = graderOpener(options, options["grader-model"], context);
+    const opener = gradersFromOptions(options, options["grader-model"], context);
     const onNote = (message: string): void => context.note(message);
     const data = new DataSources({ folder: options.data, signal, onNote });
     const tasks = await chooseTasks(options.suite, data);

@@ -52,6 +52,7 @@ export const worker = defineCommand({
         compute,
         memoryBytes: memory,
         openModel,
+        apiUrl: process.env.VALORA_API_URL,
         signal: context.signal,
         lockMs,
         onJob: (label, failure, seconds) => {
@@ -98,6 +99,7 @@ async function doJobs(
         model = await openModel(ref);
         return model;
       },
+      openJudge: openModel,
       signal: context.signal,
       lastAttempt: true,
       onEnd: async ({ label }, failure) => {

@@ -81,7 +81,7 @@ export async function runQueued(
   }
   for (const { key } of left) failures.set(key, "its results were not there when it was reported as done");
   await store.forgetParts();
-  const collection = await collect(prepared.cells, store, manifestOf(prepared));
+  const collection = await collect(prepared, store, manifestOf(prepared), options.signal);
   if (failures.size === 0) await store.forgetWorking();
   await end(store, options.connection, round);
   const failed = jobs.flatMap(({ key, label }): Failure[] =>

@@ -5,7 +5,6 @@
 import { stat } from "node:fs/promises";
 import type { Model } from "../engine/model.js";
 import { DataFormatError, FileError, throwIfAborted, UsageError, ValoraError } from "../errors.js";
-import type { OpenGrader } from "../evaluation/grade-part.js";
 import { sha256File } from "../files/hash.js";
 import { cacheFolder, NAMED_MODELS } from "../models/registry.js";
 import type { Job, ModelRef } from "../study/jobs.js";
@@ -23,7 +22,10 @@ export interface BundleOptions {
   readable: readonly string[];
   /** Opens the model, or hands out the one that is open. */
   openModel: (model: ModelRef) => Promise<Model>;
-  openGrader?: OpenGrader | undefined;
+  /** Opens a judge, beside that model. */
+  openJudge: (model: ModelRef) => Promise<Model>;
+  /** The one endpoint that answers may be sent to; null is none, undefined is any. */
+  apiUrl?: string | null | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: ((label: string, share: number, detail: string) => void) | undefined;
   /** Told of every job that ends; where it fails, the store has been told. */
@@ -76,7 +78,7 @@ export async function runKeys(options: BundleOptions): Promise<number> {
       return {
         store,
         signal,
-        openGrader: options.openGrader,
+        openModel: options.openJudge,
         onProgress: (share: number, detail: string) => options.onProgress?.(label, share, detail),
       };
     };
@@ -101,7 +103,7 @@ function isTransient(error: unknown): boolean {
 }
 
 /** What keeps a job from being done; null where nothing does. */
-async function lackOf(job: Job, { plan, store, readable }: BundleOptions): Promise<Error | null> {
+async function lackOf(job: Job, { plan, store, readable, apiUrl }: BundleOptions): Promise<Error | null> {
   for (const need of job.needs) {
     if (await store.isDone(need)) continue;
     const failure = await store.failureOf(need);
@@ -114,7 +116,10 @@ async function lackOf(job: Job, { plan, store, readable }: BundleOptions): Promi
       return new FileError(`${path} has other bytes than the study was planned with; run valora study again`);
   const folders = [...readable, cacheFolder()];
   if (job.kind !== "train" && job.measure.kind === "suite") {
-    const { data, suite } = job.measure;
+    const { data, suite, api } = job.measure;
+    // Answers would go there, and this machine's key with them.
+    if (api !== undefined && apiUrl !== undefined && api.url !== apiUrl)
+      return new UsageError(`a grader asks ${api.url}; set VALORA_API_URL to it where this worker may`);
     if (data !== undefined) await requireReadable(data, folders);
     // "NAME:file=PATH" and "FILE.yaml" name files.
     const path = /^\w+:file=(.+)$/.exec(suite)?.[1] ?? (/\.ya?ml$/i.test(suite) ? suite : undefined);

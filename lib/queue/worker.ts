@@ -9,12 +9,10 @@ import { join } from "node:path";
 import type { FlowProducer } from "bullmq";
 import type { z } from "zod";
 import type { Model } from "../engine/model.js";
-import { openText } from "../engine/open-text.js";
 import { DataFormatError, FileError, UsageError, ValoraError } from "../errors.js";
-import type { OpenGrader } from "../evaluation/grade-part.js";
 import { describeIssue } from "../files/describe-issue.js";
 import type { ModelRef } from "../study/jobs.js";
-import { identify } from "../study/models.js";
+import { readModel } from "../study/models.js";
 import { StudyStore } from "../study/store.js";
 import type { Connection } from "./connection.js";
 import { openGate, openProducer } from "./flow.js";
@@ -46,7 +44,8 @@ export interface WorkerOptions {
   compute: Requirement["compute"];
   memoryBytes: number;
   openModel: (model: ModelRef) => Promise<Model>;
-  openGrader?: OpenGrader | undefined;
+  /** The endpoint that graders may ask; none where it is left out. */
+  apiUrl?: string | undefined;
   signal: AbortSignal;
   lockMs?: number | undefined;
   /** Told of every job that ends here. */
@@ -186,9 +185,7 @@ class QueueWorker {
     if (this.offer.models.includes(identity)) return;
     if (performance.now() - (this.lookedAt.get(identity) ?? Number.NEGATIVE_INFINITY) < LOOK_AGAIN_MS) return;
     try {
-      await requireModelReadable(model, [this.options.root]);
-      if ((await identify(await openText(model.model, model.chatTemplate))) !== identity)
-        throw new UsageError(`${model.model} is another model than the study's on this machine`);
+      await this.requireModel(model);
       this.offer.models.push(identity);
       delete this.offer.lacking[identity];
     } catch (error) {
@@ -203,7 +200,7 @@ class QueueWorker {
   private async perform(task: Task): Promise<void> {
     if (task.queue === GATES) return this.performGate(task);
     const { round, folder, keys } = check(bundleSchema, task.data);
-    const { root, openGrader, onJob } = this.options;
+    const { root, apiUrl = null, onJob } = this.options;
     const { study, plan } = await this.findPlan(folder, round);
     for (const key of keys) {
       const job = plan.jobs.get(key);
@@ -230,7 +227,8 @@ class QueueWorker {
         store,
         readable: [root],
         openModel: (model) => this.open(model),
-        openGrader,
+        openJudge: (model) => this.openHere(model),
+        apiUrl,
         signal: task.signal,
         lastAttempt: task.lastAttempt,
         onProgress: (label, share, detail) => {
@@ -303,10 +301,21 @@ class QueueWorker {
     if (this.opened?.name === name) return this.opened.model;
     await this.opened?.model.dispose();
     this.opened = null;
-    await requireModelReadable(ref, [this.options.root]);
-    const model = await this.options.openModel(ref);
+    const model = await this.openHere(ref);
     this.opened = { name, model };
     return model;
+  }
+
+  private async openHere(ref: ModelRef): Promise<Model> {
+    await this.requireModel(ref);
+    return this.options.openModel(ref);
+  }
+
+  /** @throws ValoraError where the model is not here, lies elsewhere than it may, or has other bytes than the study's */
+  private async requireModel({ name, model, chatTemplate, identity }: ModelRef): Promise<void> {
+    await requireModelReadable({ name, model, chatTemplate, identity }, [this.options.root]);
+    const { ref } = await readModel(name, model, chatTemplate);
+    if (ref.identity !== identity) throw new UsageError(`${model} is another model than the study's on this machine`);
   }
 }
 

@@ -29,13 +29,7 @@ export async function readModels(
     const name = nameOfModel(entry);
     onModel(name);
     try {
-      const chatTemplate = entry["chat-template"];
-      const text = await openText(entry.model, chatTemplate);
-      const identity = await identify(text);
-      models.push({
-        ref: { name, model: entry.model, ...(chatTemplate === undefined ? {} : { chatTemplate }), identity },
-        text,
-      });
+      models.push(await readModel(name, entry.model, entry["chat-template"]));
     } catch (error) {
       if (!(error instanceof ValoraError)) throw error;
       missing.push({ name, reason: error.message });
@@ -44,8 +38,15 @@ export async function readModels(
   return { models, missing };
 }
 
+/** @throws ValoraError where it is not there, or is none */
+export async function readModel(name: string, model: string, chatTemplate: string | undefined): Promise<StudyModel> {
+  const text = await openText(model, chatTemplate);
+  const identity = await identify(text);
+  return { ref: { name, model, ...(chatTemplate === undefined ? {} : { chatTemplate }), identity }, text };
+}
+
 /** SHA-256 over what a result can depend on: weights, shape, tokenizer, chat template. */
-export async function identify({ files, chatTemplate }: ModelText): Promise<string> {
+async function identify({ files, chatTemplate }: ModelText): Promise<string> {
   const hash = createHash("sha256");
   hash.update(await hashWeights(files));
   const { inverseFrequencies, ...config } = files.config;

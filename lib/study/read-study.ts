@@ -42,10 +42,14 @@ export async function readStudy(nameOrPath: string, options: ReadStudyOptions = 
       models: study.models.map((entry) => ({
         ...entry,
         name: entry.name ?? entry.model,
-        model: isPath(entry.model) ? resolve(folder, entry.model) : entry.model,
+        model: modelPath(entry.model, folder),
       })),
       data: study.data.map((source) => resolvePaths(source, data)),
       suites: study.suites.map(({ suite, ...rest }) => ({ ...rest, suite: resolveSuite(suite, data) })),
+      judge: {
+        ...study.judge,
+        model: study.judge.model === undefined ? undefined : modelPath(study.judge.model, folder),
+      },
     },
   };
 }
@@ -71,8 +75,8 @@ async function listProfiles(): Promise<string[]> {
   return names.flatMap((name) => /^(.+)\.yaml$/.exec(name)?.[1] ?? []).sort();
 }
 
-function isPath(model: string): boolean {
-  return !(model in NAMED_MODELS);
+function modelPath(model: string, folder: string): string {
+  return model in NAMED_MODELS ? model : resolve(folder, model);
 }
 
 /** "FILE.yaml" and "NAME:file=PATH" name files. */

@@ -4,7 +4,6 @@
  */
 import type { Model } from "../engine/model.js";
 import { throwIfAborted, ValoraError } from "../errors.js";
-import type { OpenGrader } from "../evaluation/grade-part.js";
 import type { Manifest } from "../files/manifest.js";
 import { VERSION } from "../files/version.js";
 import { type Collection, collect } from "./collect.js";
@@ -17,8 +16,6 @@ import type { Failure, StudyStore } from "./store.js";
 
 export interface RunOptions {
   openModel: (model: ModelRef) => Promise<Model>;
-  /** For suites whose answers are read by graders. */
-  openGrader?: OpenGrader | undefined;
   signal?: AbortSignal | undefined;
   /** @param done work of `total`, in tokens of training */
   onProgress?: ((done: number, detail: string) => void) | undefined;
@@ -42,7 +39,7 @@ export async function runStudy(prepared: PreparedStudy, store: StudyStore, optio
   const runner = new Runner(prepared, store, options);
   await runner.runAll();
   await store.forgetParts();
-  const collection = await collect(prepared.cells, store, manifestOf(prepared));
+  const collection = await collect(prepared, store, manifestOf(prepared), options.signal);
   return { ...collection, ...runner.summary() };
 }
 
@@ -150,7 +147,7 @@ class Runner {
     return {
       store: this.store,
       signal: this.options.signal,
-      openGrader: this.options.openGrader,
+      openModel: this.options.openModel,
       onProgress: (share, detail) =>
         this.options.onProgress?.(
           this.work + work * Math.min(1, share),

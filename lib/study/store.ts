@@ -4,12 +4,12 @@
  *     study.yaml                     the file as it was given
  *     data/                          pairs that train and measure
  *     adapters/KEY/                  a training job: run/ (the adapter at the end, metrics), at-DOSE/, manifest.json
- *     jobs/KEY/                      a measuring job: items.jsonl, manifest.json
+ *     jobs/KEY/                      a measuring job: items.jsonl, answers.jsonl where it wrote any, manifest.json
  *     parts/                         answers of measuring jobs that are under way
  *     working/KEY.TOKEN/             a job that one of several processes has under way (lib/queue)
  *     queue.jsonl                    the jobs that those processes take
  *     failures/KEY.json              the reason of a job that failed; tried again next time
- *     items.jsonl, checkpoints.csv   the results, written at the end
+ *     items.jsonl, checkpoints.csv   the results, written at the end, with examples.jsonl and answers.jsonl
  *
  * A job is done where its manifest is there and every file has the hash that it names.
  *

@@ -214,6 +214,7 @@ describe("valora train", () => {
       const outcome = await valora(train(output, "--epochs", "2"), { input: PAIRS });
       assert.equal(outcome.status, 0, outcome.stderr);
       assert.deepEqual(readdirSync(output).sort(), [
+        "README.md",
         "adapter_config.json",
         "adapter_model.safetensors",
         "manifest.json",

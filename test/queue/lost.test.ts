@@ -62,7 +62,7 @@ describe("a study on a queue", { skip: withoutRedis }, () => {
   function assertComplete(outcome: Outcome, output: string): void {
     assert.equal(outcome.status, 0, outcome.stderr);
     assert.equal(outcome.stdout, expected.stdout);
-    for (const name of ["items.jsonl", "items.jsonl.manifest.json", "checkpoints.csv"])
+    for (const name of ["items.jsonl", "items.jsonl.manifest.json", "answers.jsonl", "checkpoints.csv"])
       assert.ok(readFileSync(join(output, name)).equals(readFileSync(join(whole, name))), name);
     // Each artefact once, and nothing left of what was under way.
     assert.deepEqual(readdirSync(output).sort(), readdirSync(whole).sort());
@@ -83,7 +83,7 @@ describe("a study on a queue", { skip: withoutRedis }, () => {
       );
       const again = await startStudy(lab, output).ended;
       assert.equal(again.stdout, expected.stdout);
-      assert.match(again.stderr, /0 jobs ran, 39 were done before/);
+      assert.match(again.stderr, /0 jobs ran, 51 were done before/);
     } finally {
       await endAll(workers);
     }
@@ -171,7 +171,7 @@ describe("a study on a queue", { skip: withoutRedis }, () => {
       assert.match(alone.stderr, /a queue hands out this study's jobs/);
       const status = await startStudy(lab, output, "--status").ended;
       assert.equal(status.status, 0, status.stderr);
-      assert.match(status.stdout, /^\d+ of 39 jobs done, 0 failed, .* tokens\/s, .* left\n\nworker +process +device/);
+      assert.match(status.stdout, /^\d+ of 51 jobs done, 0 failed, .* tokens\/s, .* left\n\nworker +process +device/);
       // Ended while it is at a job, the worker gives that back.
       worker.child.kill("SIGTERM");
       assert.equal((await worker.ended).status, 130);

@@ -216,7 +216,7 @@ describe("valora study --slurm", () => {
       const output = join(folder, "array");
       const written = await run(studyWords({ folder }, output, "--slurm", script), { env });
       assert.equal(written.status, 0, written.stderr);
-      assert.match(written.stderr, /tasks: 2 reference, 2 train, 6 measure\n$/);
+      assert.match(written.stderr, /tasks: 3 reference, 2 train, 8 measure\n$/);
       const bin = join(folder, "bin");
       mkdirSync(bin);
       writeFileSync(join(bin, "sbatch"), SBATCH);
@@ -228,10 +228,10 @@ describe("valora study --slurm", () => {
         env: { ...process.env, ...env, PATH: `${bin}:${process.env.PATH}`, SBATCH_LOG: log },
       });
       assert.equal(submitted.status, 0, submitted.stderr);
-      for (const name of ["items.jsonl", "items.jsonl.manifest.json", "checkpoints.csv"])
+      for (const name of ["items.jsonl", "items.jsonl.manifest.json", "answers.jsonl", "checkpoints.csv"])
         assert.ok(readFileSync(join(output, name)).equals(readFileSync(join(folder, "whole", name))), name);
       // All was done by the arrays; what collects found it.
-      assert.match(submitted.stderr, /results in [^\n]+; 0 jobs ran, 16 were done before\n/);
+      assert.match(submitted.stderr, /results in [^\n]+; 0 jobs ran, 21 were done before\n/);
       const calls = readFileSync(log, "utf8").trim().split("\n");
       assert.deepEqual(
         calls.map((call) => /dependency=(\S+)/.exec(call)?.[1]),
