@@ -3,6 +3,7 @@ import { chooseDevice } from "../engine/device.js";
 import { UsageError } from "../errors.js";
 import { native } from "../native.js";
 import { newRound, runQueued } from "../queue/attach.js";
+import { hasPlan } from "../queue/plan-file.js";
 import { insideOf } from "../queue/shared-folder.js";
 import { writeArray } from "../queue/slurm.js";
 import { countInFolder, readStatus, type StudyStatus } from "../queue/status.js";
@@ -26,24 +27,16 @@ type Options = CommonValues & {
 
 /** Puts the study into the queue, or attaches to it, and waits until it has ended. */
 export async function studyOnQueue(file: StudyFile, options: Options, context: CommandContext): Promise<StudyResult> {
-  const { output, shared, device, compute } = options;
+  const { output, device, compute } = options;
   const lockMs = lockMilliseconds();
   const connection = await openQueue(options.queue!, context);
   try {
     const { store, round } = await StudyStore.openQueued(output, newRound());
-    const folder = await insideOf(shared, output).catch(async (error: unknown) => {
-      await store.release();
+    const { folder, prepared } = await prepare(file, store, options, context).catch(async (error: unknown) => {
+      // Nothing is in the queue yet, unless an earlier command put it there.
+      if (!(await hasPlan(output))) await store.release();
       throw error;
     });
-    const prepared = await prepareStudy(file, store, {
-      device,
-      compute,
-      data: options.data,
-      signal: context.signal,
-      onStage: (stage) => context.event("stage", { stage }),
-    });
-    if (prepared.models.length === 0) throw new UsageError(prepared.missing[0]!.reason);
-    for (const note of prepared.data.notes) context.note(note);
     context.note(
       `queue: ${connection.address.name}; Ctrl-C leaves the workers at work, the same command attaches again`,
     );
@@ -63,6 +56,25 @@ export async function studyOnQueue(file: StudyFile, options: Options, context: C
   } finally {
     connection.close();
   }
+}
+
+async function prepare(
+  file: StudyFile,
+  store: StudyStore,
+  { output, shared, device, compute, data }: Options,
+  context: CommandContext,
+): Promise<{ folder: string; prepared: PreparedStudy }> {
+  const folder = await insideOf(shared, output);
+  const prepared = await prepareStudy(file, store, {
+    device,
+    compute,
+    data,
+    signal: context.signal,
+    onStage: (stage) => context.event("stage", { stage }),
+  });
+  if (prepared.models.length === 0) throw new UsageError(prepared.missing[0]!.reason);
+  for (const note of prepared.data.notes) context.note(note);
+  return { folder, prepared };
 }
 
 /** Prints how far a study is. */

@@ -74,6 +74,8 @@ function describe(error: Error): string {
   if (/NOAUTH/.test(message)) return "it wants a password; put it into VALORA_QUEUE_PASSWORD or the URL";
   if (code === "ECONNREFUSED") return "nothing listens there; start redis-server, or correct --queue";
   if (code === "ENOTFOUND") return "there is no machine of that name; correct --queue";
+  if (code !== undefined && /CERT|UNABLE_TO|ALTNAME/.test(code))
+    return `its certificate is not trusted here (${code}); name the authority's file in NODE_EXTRA_CA_CERTS`;
   if (code === "ETIMEDOUT") return "it does not answer";
   return code ?? message.split("\n")[0]!;
 }

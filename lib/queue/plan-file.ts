@@ -6,6 +6,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { DataFormatError } from "../errors.js";
+import { isThere } from "../evaluation/parts.js";
 import { createAtomicWriter } from "../files/atomic.js";
 import { describeIssue } from "../files/describe-issue.js";
 import { readJsonLines } from "../files/json-lines.js";
@@ -81,6 +82,10 @@ export async function readPlan(folder: string): Promise<QueuePlan> {
   }
   if (plan === null) throw new DataFormatError(`${path} is empty; run valora study again`);
   return plan;
+}
+
+export async function hasPlan(folder: string): Promise<boolean> {
+  return isThere(join(folder, NAME));
 }
 
 export async function removePlan(folder: string): Promise<void> {
