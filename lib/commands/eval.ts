@@ -23,7 +23,7 @@ import {
   noteAsking,
   openEndpoint,
 } from "./endpoint-options.js";
-import { graderOpener } from "./grader-options.js";
+import { gradersFromOptions } from "./grader-options.js";
 import { type AdapterChoice, loadAdapters, openFromOptions, parseAdapters } from "./model-options.js";
 import { effectiveOptions } from "./output.js";
 
@@ -68,7 +68,8 @@ export const evaluate = defineCommand({
   examples: [
     "valora eval --model smollm2-135m-instruct --suite qa:mmlu --limit 50 \\",
     "  --adapter base --adapter kind=adapters/kind --output results/kind",
-    "valora eval --api-url https://host/v1 --api-model N --suite values --output o",
+    "valora eval --api-url https://host/v1 --api-model NAME \\",
+    "  --suite safety:advbench --output results/name",
   ],
   async run(options, context) {
     if (options.list || options.suite.includes("list")) return listSuites(options, context);
@@ -96,7 +97,7 @@ export const evaluate = defineCommand({
       ]);
     await folders.checkFolder(output, context.command);
     const { signal } = context;
-    const opener = graderOpener(
+    const opener = gradersFromOptions(
       { ...options, "api-url": graderEndpoint?.url, "api-model": graderEndpoint?.model },
       options["grader-model"],
       context,

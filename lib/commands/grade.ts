@@ -9,7 +9,7 @@ import type { Manifest } from "../files/manifest.js";
 import { API_OPTIONS } from "./api-options.js";
 import { type CommonValues, defineCommand, MODEL_COMMON, type OptionValues, OUTPUT_OPTION } from "./command.js";
 import type { CommandContext } from "./context.js";
-import { graderOpener } from "./grader-options.js";
+import { gradersFromOptions } from "./grader-options.js";
 import { effectiveOptions, withPlannedSink } from "./output.js";
 
 const OPTIONS = {
@@ -52,7 +52,7 @@ export const grade = defineCommand({
     const names = graderNames(options.grader);
     const { gradeAll } = await import("../evaluation/graders/run.js");
     const { AgreementTally } = await import("../evaluation/graders/agreement.js");
-    const opener = graderOpener(options, options.model, context);
+    const opener = gradersFromOptions(options, options.model, context);
     const bar = context.progress("grading", "answers");
     try {
       const graders: Grader[] = [];

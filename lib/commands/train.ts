@@ -1,6 +1,8 @@
 /** `valora train`: one adapter by preference optimisation. */
+import { basename } from "node:path";
 import type { TrainOptions, TrainReport, TrainStep } from "../engine/train-options.js";
 import { CancelledError, UsageError } from "../errors.js";
+import { sha256IfFile } from "../files/hash.js";
 import { defineCommand, MODEL_COMMON, MODEL_OPTION, type OptionValues, TEMPLATE_OPTION } from "./command.js";
 import type { CommandContext, Progress } from "./context.js";
 import { loadAdapter, openFromOptions } from "./model-options.js";
@@ -71,6 +73,7 @@ const OPTIONS = {
   "save-every": { type: "integer", placeholder: "N", describe: "checkpoint every N steps (10 minutes)" },
   keep: { type: "integer", placeholder: "K", default: 2, describe: "checkpoints that stay" },
   resume: { type: "boolean", default: false, describe: "go on from the newest checkpoint in --output" },
+  tensorboard: { type: "boolean", default: false, describe: "keep an event file for TensorBoard in --output" },
   "eval-pairs": { type: "string", placeholder: "FILE", describe: "held-out pairs for loss and accuracy" },
   "eval-every": { type: "integer", placeholder: "N", describe: "score them every N steps (at the end)" },
   "chat-template": TEMPLATE_OPTION,
@@ -80,8 +83,8 @@ export const train = defineCommand({
   name: "train",
   summary: "induce a value: LoRA by DPO on preference pairs",
   description:
-    "Trains one LoRA adapter on preference pairs. Equal options and seed give a bit-identical adapter, on any number of " +
-    "threads, interrupted or not. Ctrl-C ends the step and checkpoints; --resume goes on.",
+    "Trains one LoRA adapter on preference pairs; the same options and seed give the same bits. Ctrl-C " +
+    "ends the step and checkpoints; --resume goes on.",
   options: OPTIONS,
   commonOptions: MODEL_COMMON,
   examples: [
@@ -109,6 +112,7 @@ export const train = defineCommand({
     try {
       const steps = trainDpo(model, adapter, readPairs(options.pairs, context.itemErrors(options)), {
         ...trainOptions,
+        source: await sourceOf(options),
         ...(evalPath === undefined ? {} : { evalPairs: readPairs(evalPath, context.itemErrors(options)) }),
         signal: context.signal,
         onReference: (progress) => view.reference(progress),
@@ -124,6 +128,18 @@ export const train = defineCommand({
     }
   },
 });
+
+/** What manifest and model card say of the run's input: names without their folders, which are nobody else's. */
+async function sourceOf(options: OptionValues<typeof OPTIONS>): Promise<TrainOptions["source"]> {
+  const { pairs, "chat-template": template, "init-adapter": init } = options;
+  const sha256 = await sha256IfFile(pairs);
+  return {
+    pairs: basename(pairs),
+    ...(template === undefined ? {} : { chatTemplate: basename(template) }),
+    ...(init === undefined ? {} : { initAdapter: basename(init) }),
+    ...(sha256 === null ? {} : { sha256 }),
+  };
+}
 
 function toTrainOptions(options: OptionValues<typeof OPTIONS> & { seed: number }): TrainOptions {
   if (options.output === "-") throw new UsageError("--output has to be a folder, not standard output");
@@ -153,6 +169,7 @@ function toTrainOptions(options: OptionValues<typeof OPTIONS> & { seed: number }
     output: options.output,
     keep: options.keep,
     resume: options.resume,
+    tensorboard: options.tensorboard,
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
   };
 }

@@ -4,31 +4,44 @@ import { join } from "node:path";
 import { describeFileError, FileError, UsageError } from "../errors.js";
 import { writeFileAtomic } from "../files/atomic.js";
 import { sha256File } from "../files/hash.js";
+import { readJsonLines } from "../files/json-lines.js";
 import { readManifest, writeManifest } from "../files/manifest.js";
 import type { Adapter } from "./adapter.js";
 import { describeDifference, type RunIdentity } from "./checkpoint.js";
 import { manifestOf } from "./manifest-of.js";
 import type { Model } from "./model.js";
+import { MODEL_CARD, type TrainManifest, writeModelCard } from "./model-card.js";
+import { appendEvents, EVENT_FILE, writeEvents } from "./tensorboard.js";
 import type { PairReport } from "./tokenize-pairs.js";
-import type { TrainStep } from "./train-options.js";
+import type { TrainOptions, TrainStep } from "./train-options.js";
 
 /** What a run leaves in its folder before it is done. */
-const UNFINISHED = new Set(["checkpoints", "metrics.jsonl"]);
-const FINISHED = new Set([...UNFINISHED, "adapter_config.json", "adapter_model.safetensors", "manifest.json"]);
+const UNFINISHED = new Set(["checkpoints", "metrics.jsonl", EVENT_FILE]);
+const FINISHED = new Set([
+  ...UNFINISHED,
+  "adapter_config.json",
+  "adapter_model.safetensors",
+  MODEL_CARD,
+  "manifest.json",
+]);
 
 export class TrainFolder {
   readonly path: string;
+  /** Whether the steps are kept for TensorBoard too. */
+  private readonly events: boolean;
 
-  private constructor(path: string) {
+  private constructor(path: string, events: boolean) {
     this.path = path;
+    this.events = events;
   }
 
   /**
    * Makes the folder, or takes one that is empty or, to resume, holds a run.
    *
+   * @param events keep an event file for TensorBoard; one that is there is kept up anyway
    * @throws UsageError where it holds other work
    */
-  static async open(path: string, resume: boolean): Promise<TrainFolder> {
+  static async open(path: string, resume: boolean, events = false): Promise<TrainFolder> {
     let names: string[];
     try {
       await mkdir(path, { recursive: true });
@@ -41,11 +54,15 @@ export class TrainFolder {
       const advice = names.every((name) => FINISHED.has(name)) ? "resume it, or choose another" : "choose another";
       throw new UsageError(`output ${path}: it already holds ${stranger}; ${advice} folder`);
     }
-    return new TrainFolder(path);
+    return new TrainFolder(path, events || names.includes(EVENT_FILE));
   }
 
   private get metrics(): string {
     return join(this.path, "metrics.jsonl");
+  }
+
+  private get eventFile(): string {
+    return join(this.path, EVENT_FILE);
   }
 
   get manifest(): string {
@@ -58,6 +75,15 @@ export class TrainFolder {
     } catch (error) {
       throw new FileError(`${this.metrics} cannot be written: ${describeFileError(error)}`, { cause: error });
     }
+    if (this.events) await appendEvents(this.eventFile, step);
+  }
+
+  /** The last line of metrics.jsonl, without the time that it took. */
+  async lastStep(): Promise<TrainManifest["result"]> {
+    let last: unknown;
+    for await (const { value } of readJsonLines(this.metrics)) last = value;
+    const { seconds: _, ...result } = last as TrainStep;
+    return result;
   }
 
   /** Forgets the lines after `step`: they were computed past the checkpoint and are computed again. */
@@ -65,6 +91,13 @@ export class TrainFolder {
     const text = await readFile(this.metrics, "utf8").catch(() => "");
     const kept = text.split("\n").filter((line) => stepOf(line) <= step);
     await writeFileAtomic(this.metrics, kept.map((line) => `${line}\n`).join(""));
+    if (this.events) await writeEvents(this.eventFile, this.metrics);
+  }
+
+  /** Of a finished run: the event file where one is wanted and none was kept. */
+  async addEvents(): Promise<void> {
+    if (!this.events || (await readdir(this.path)).includes(EVENT_FILE)) return;
+    await writeEvents(this.eventFile, this.metrics);
   }
 }
 
@@ -96,26 +129,35 @@ export async function isFinished(folder: TrainFolder, identity: RunIdentity): Pr
   return true;
 }
 
-/** Writes the adapter, then the manifest: where there is a manifest, the run is complete. */
+/** Writes the adapter, its model card, then the manifest: where there is a manifest, the run is complete. */
 export async function finishRun(
   folder: TrainFolder,
   model: Model,
   adapter: Adapter,
   identity: RunIdentity,
   report: PairReport,
+  origin: TrainOptions["source"],
 ): Promise<void> {
   await adapter.save(folder.path);
+  const options = { model: model.name, ...identity.settings, ...adapterOptions(adapter) };
   const manifest = await manifestOf(model, {
     command: "train",
-    options: { model: model.name, ...identity.settings, ...adapterOptions(adapter) },
+    options,
     seed: identity.settings.seed,
     sha256: {
+      ...(origin?.sha256 === undefined ? {} : { pairs: origin.sha256 }),
       data: identity.data,
       start_adapter: identity.startAdapter,
       adapter: await sha256File(join(folder.path, "adapter_model.safetensors")),
     },
   });
-  await writeManifest(folder.manifest, { ...manifest, pairs: report, run: identity });
+  const full: TrainManifest = { ...manifest, options, pairs: report, result: await folder.lastStep() };
+  if (origin !== undefined) {
+    const { sha256: _, ...source } = origin;
+    full.source = source;
+  }
+  await writeModelCard(join(folder.path, MODEL_CARD), full);
+  await writeManifest(folder.manifest, { ...full, run: identity });
 }
 
 function adapterOptions({ rank, alpha, targets, rslora }: Adapter) {

@@ -2,6 +2,7 @@
 import type { PreferencePair } from "../data/pairs.js";
 import { UsageError } from "../errors.js";
 import type { LossKind } from "../native.js";
+import type { RunSource } from "./model-card.js";
 import type { ScheduleKind } from "./schedule.js";
 import type { PairReport } from "./tokenize-pairs.js";
 
@@ -53,6 +54,10 @@ export interface TrainOptions {
   keep?: number;
   /** Go on from the newest checkpoint in `output`, or start where there is none. */
   resume?: boolean;
+  /** Keep an event file for TensorBoard in `output` too, with TRL's names; default false. */
+  tensorboard?: boolean;
+  /** For manifest and model card: where the pairs came from. `sha256` is that of their file. */
+  source?: RunSource & { sha256?: string | undefined };
   /** Held-out pairs, scored every `evalEvery` steps and at the end. */
   evalPairs?: Iterable<PreferencePair> | AsyncIterable<PreferencePair>;
   /** Default: at the end only. */
@@ -208,8 +213,9 @@ export function trainSettings(options: TrainOptions): TrainSettings {
   for (const [name, value, valid, expected] of checks) {
     if (!valid) throw new UsageError(`${name} ${value}: give ${expected}`);
   }
-  if (options.output === undefined && (options.resume || options.saveEvery !== undefined)) {
-    throw new UsageError(`${options.resume ? "resume" : "save-every"} needs an output folder`);
+  if (options.output === undefined && (options.resume || options.saveEvery !== undefined || options.tensorboard)) {
+    const name = options.resume ? "resume" : options.tensorboard ? "tensorboard" : "save-every";
+    throw new UsageError(`${name} needs an output folder`);
   }
   return settings;
 }

@@ -62,7 +62,10 @@ export async function* trainDpo(
   if (adapter.model !== model) throw new UsageError("adapter: it belongs to another model; make it with this one");
   const run = await prepareRun(model, adapter, pairs, options);
   const { folder } = run;
-  if (folder !== null && options.resume && (await isFinished(folder, run.identity))) return;
+  if (folder !== null && options.resume && (await isFinished(folder, run.identity))) {
+    await folder.addEvents();
+    return;
+  }
   const checkpoint = folder !== null && options.resume ? await newestCheckpoint(folder.path, run.identity) : null;
   const trainer = await startTrainer(model, adapter, checkpoint);
   let done = checkpoint?.step ?? 0;
@@ -102,7 +105,7 @@ export async function* trainDpo(
       if (isSaveDue(last)) await save();
       yield record;
     }
-    if (folder !== null) await finishRun(folder, model, adapter, run.identity, run.report);
+    if (folder !== null) await finishRun(folder, model, adapter, run.identity, run.report, options.source);
     outcome = "finished";
   } catch (error) {
     if (!(error instanceof CancelledError)) outcome = signal?.aborted ? "interrupted" : "failed";
@@ -123,7 +126,8 @@ async function prepareRun(
   options: TrainOptions,
 ): Promise<Run> {
   const settings = trainSettings(options);
-  const folder = options.output === undefined ? null : await TrainFolder.open(options.output, options.resume ?? false);
+  const { output, resume = false, tensorboard = false } = options;
+  const folder = output === undefined ? null : await TrainFolder.open(output, resume, tensorboard);
   const { vocabulary, maxPositions } = model.files.config;
   const maxLength = Math.min(settings.maxLength, maxPositions);
   const tokenized = await tokenizePairs(model, pairs, maxLength, vocabulary);

@@ -1,7 +1,8 @@
-/** Runs planned tasks into the draft of an evaluation folder: items.jsonl, answers.jsonl, summary.csv, summary.json. */
+/** Runs planned tasks into the draft of an evaluation folder: items, examples and answers (.jsonl), summary.csv and .json. */
 import { join } from "node:path";
 import { stringify } from "csv-stringify/sync";
 import { type AtomicWriter, createAtomicWriter, writeFileAtomic } from "../files/atomic.js";
+import { examplesOf } from "./example.js";
 import { formatItem } from "./item.js";
 import type { PlannedTask, Subject } from "./plan.js";
 import type { Examinee } from "./remote.js";
@@ -20,6 +21,7 @@ export async function writeEvaluation(
 ): Promise<SummaryRow[]> {
   const summary = new Summary(planned.map(({ task }) => task));
   const items = await createAtomicWriter(join(folder, "items.jsonl"));
+  const examples = await createAtomicWriter(join(folder, "examples.jsonl"));
   let written: AtomicWriter | null = null;
   try {
     for await (const { task, subject, measurements, answers } of runTasks(model, subjects, planned, options)) {
@@ -35,8 +37,12 @@ export async function writeEvaluation(
     }
     await items.commit();
     await written?.commit();
+    const tasks = planned.map(({ task }) => task);
+    for await (const example of examplesOf(tasks, options)) await examples.write(`${JSON.stringify(example)}\n`);
+    await examples.commit();
   } finally {
     await items.abort();
+    await examples.abort();
     await written?.abort();
   }
   const rows = summary.rows();

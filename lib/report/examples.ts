@@ -1,6 +1,6 @@
 /**
- * Examples behind cells: which items a cell shows, and their texts from examples.jsonl, read in one pass that keeps only
- * what is shown. A cell shows its largest rise, its largest fall and the item nearest to its mean, so that nobody picks
+ * Examples behind cells: which items a cell shows, and their texts from examples.jsonl and answers.jsonl, read in one pass
+ * that keeps only what is shown. A cell shows its largest rise, its largest fall and the item nearest to its mean, so that nobody picks
  * them by hand; what all cells show together stays within a budget of characters.
  */
 import { z } from "zod";
@@ -13,22 +13,29 @@ import type { CellExample, ExampleAnswer, ExampleText, PageData } from "./page-d
 const messages = z.array(z.looseObject({ role: z.string(), content: z.string() }));
 
 /**
- * A line of examples.jsonl: a generation ({item, adapter, prompt, text, labels}) or a preference item ({item, prompt,
- * matching, other}, for all adapters alike). `labels` holds the label of each grader. `suite` and `task` are needed only
- * where items of several tasks have the same id.
+ * A line of examples.jsonl or answers.jsonl: what was asked ({item, prompt}, with `matching` and `other` for a preference
+ * item and `choices` for another), an answer ({item, adapter, text}, and `labels`, the label of each grader), or both.
+ * Model, suite, task and step are needed only where they tell lines apart.
  */
-const exampleSchema = z.looseObject({
-  item: z.string(),
-  adapter: z.string().optional(),
-  suite: z.string().optional(),
-  task: z.string().optional(),
-  step: z.number().optional(),
-  prompt: z.union([z.string(), messages]),
-  text: z.string().optional(),
-  matching: z.string().optional(),
-  other: z.string().optional(),
-  labels: z.record(z.string(), z.string()).optional(),
-});
+const exampleSchema = z
+  .looseObject({
+    item: z.string(),
+    model: z.string().optional(),
+    adapter: z.string().optional(),
+    suite: z.string().optional(),
+    task: z.string().optional(),
+    step: z.number().optional(),
+    prompt: z.union([z.string(), messages]).optional(),
+    text: z.string().optional(),
+    matching: z.string().optional(),
+    other: z.string().optional(),
+    choices: z.array(z.string()).optional(),
+    labels: z.record(z.string(), z.string()).optional(),
+  })
+  .refine(({ prompt, text }) => prompt !== undefined || text !== undefined, {
+    path: ["prompt"],
+    message: "a line holds a prompt or an answer's text",
+  });
 
 type ExampleLine = z.infer<typeof exampleSchema>;
 
@@ -90,17 +97,26 @@ export type Examples = Pick<PageData, "texts" | "answers" | "examples">;
  *
  * @throws FileError, and DataFormatError naming file and line
  */
-export async function loadExamples(path: string, cells: readonly Effect[]): Promise<Examples> {
+export async function loadExamples(paths: readonly string[], cells: readonly Effect[]): Promise<Examples> {
   const picks = pickItems(cells);
-  const wanted = new Set(picks.map(({ item }) => item));
+  /** Items, and whose answers to them are shown. */
+  const wanted = new Map<string, Set<string | undefined>>();
+  for (const { item, cell } of picks) {
+    const { base, series } = cells[cell]!;
+    const adapters = wanted.get(item) ?? new Set([undefined]);
+    wanted.set(item, adapters.add(base.adapter).add(series[0]?.adapter));
+  }
   const lines = new Map<string, ExampleLine[]>();
-  for await (const { value, line } of readJsonLines(path)) {
-    const parsed = exampleSchema.safeParse(value);
-    if (!parsed.success) throw new DataFormatError(`${path}, line ${line}: ${describeIssue(parsed.error)}`);
-    if (!wanted.has(parsed.data.item)) continue;
-    const known = lines.get(parsed.data.item);
-    if (known === undefined) lines.set(parsed.data.item, [parsed.data]);
-    else known.push(parsed.data);
+  for (const path of paths) {
+    for await (const { value, line } of readJsonLines(path)) {
+      const parsed = exampleSchema.safeParse(value);
+      if (!parsed.success) throw new DataFormatError(`${path}, line ${line}: ${describeIssue(parsed.error)}`);
+      const { item, adapter } = parsed.data;
+      if (wanted.get(item)?.has(adapter) !== true) continue;
+      const known = lines.get(item);
+      if (known === undefined) lines.set(item, [parsed.data]);
+      else known.push(parsed.data);
+    }
   }
   return new Collector(cells, lines).collect(picks);
 }
@@ -121,10 +137,11 @@ class Collector {
     for (const pick of picks) {
       if (this.left <= 0) break;
       const effect = this.cells[pick.cell]!;
-      const lines = (this.lines.get(pick.item) ?? []).filter(
-        ({ suite, task }) => (suite ?? effect.suite) === effect.suite && (task ?? effect.task) === effect.task,
-      );
-      const about = lines[0];
+      const lines = (this.lines.get(pick.item) ?? []).filter(({ model, suite, task }) => {
+        const { model: ownModel, suite: ownSuite, task: ownTask } = effect;
+        return (model ?? ownModel) === ownModel && (suite ?? ownSuite) === ownSuite && (task ?? ownTask) === ownTask;
+      });
+      const about = lines.find(({ prompt }) => prompt !== undefined);
       if (about === undefined) continue;
       const ofAdapter = (adapter: string | undefined, step: number | null): number => {
         const line = lines.find(
@@ -153,14 +170,16 @@ class Collector {
   private text(line: ExampleLine, sides: ExampleLine | undefined): number {
     return this.place(`text ${line.suite ?? ""} ${line.task ?? ""} ${line.item}`, this.texts, () => ({
       item: line.item,
-      prompt: this.cut(showPrompt(line.prompt)),
+      prompt: this.cut(showPrompt(line.prompt!)),
+      ...(line.choices === undefined ? {} : { choices: line.choices.map((choice) => this.cut(choice)) }),
       ...(sides?.matching === undefined ? {} : { matching: this.cut(sides.matching) }),
       ...(sides?.other === undefined ? {} : { other: this.cut(sides.other) }),
     }));
   }
 
   private answer(line: ExampleLine): number {
-    const key = `answer ${line.suite ?? ""} ${line.task ?? ""} ${line.item} ${line.adapter ?? ""} ${line.step ?? ""}`;
+    const { model = "", suite = "", task = "", item, adapter = "", step = "" } = line;
+    const key = `answer ${model} ${suite} ${task} ${item} ${adapter} ${step}`;
     return this.place(key, this.answers, () => ({
       text: this.cut(line.text ?? ""),
       labels: Object.entries(line.labels ?? {})
@@ -185,7 +204,7 @@ class Collector {
   }
 }
 
-function showPrompt(prompt: ExampleLine["prompt"]): string {
+function showPrompt(prompt: NonNullable<ExampleLine["prompt"]>): string {
   if (typeof prompt === "string") return prompt;
   if (prompt.length === 1) return prompt[0]!.content;
   return prompt.map(({ role, content }) => `${role}: ${content}`).join("\n");

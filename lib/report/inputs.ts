@@ -1,6 +1,6 @@
 /**
  * What a report is made from: items.jsonl, and beside it, or one folder below, whatever else there is: study.yaml,
- * examples.jsonl, the tables of `valora curate`, and what `valora precision --format json` wrote (precision*.json).
+ * examples.jsonl and answers.jsonl, the tables of `valora curate`, and what `valora precision --format json` wrote (precision*.json).
  */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -55,7 +55,7 @@ export type PrecisionFile = z.infer<typeof precisionSchema>;
 export interface Inputs {
   /** Paths of those that are there. */
   items: string;
-  examples: string | null;
+  examples: string[];
   /** What study.yaml says of itself. */
   study: { name?: string | undefined; description?: string | undefined } | null;
   overlap: OverlapCell[];
@@ -74,17 +74,17 @@ export async function findInputs(folder: string): Promise<Inputs> {
   if (items === undefined)
     throw new FileError(`${folder} has no items.jsonl; give the folder of a study, an evaluation or the demo`);
   const find = (name: string): string | undefined => names.find((each) => each === name || each.endsWith(`/${name}`));
-  const examples = find("examples.jsonl") ?? find("examples.jsonl.gz");
+  const examples = ["examples.jsonl", "answers.jsonl"].flatMap((name) => find(name) ?? find(`${name}.gz`) ?? []);
   const overlap = find("overlap.csv");
   const counts = find("counts.csv");
   const precision = names.filter(
     (name) => /(^|\/)precision[^/]*\.json$/.test(name) && !name.endsWith(".manifest.json"),
   );
   const study = names.includes("study.yaml") ? join(folder, "study.yaml") : null;
-  const files = [items, examples, overlap, counts, ...precision, ...(study === null ? [] : ["study.yaml"])];
+  const files = [items, ...examples, overlap, counts, ...precision, ...(study === null ? [] : ["study.yaml"])];
   return {
     items: join(folder, items),
-    examples: examples === undefined ? null : join(folder, examples),
+    examples: examples.map((name) => join(folder, name)),
     study: study === null ? null : parseYaml(await readText(study), study, studySchema),
     overlap: overlap === undefined ? [] : await readOverlap(join(folder, overlap)),
     counts: counts === undefined ? [] : await readCounts(join(folder, counts)),

@@ -63,6 +63,8 @@ export interface ExampleText {
   /** Of a preference item: the side that expresses the value, and the other. */
   matching?: string;
   other?: string;
+  /** Of another question whose answers were given: those. */
+  choices?: string[];
 }
 
 export interface ExampleAnswer {

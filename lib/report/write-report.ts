@@ -6,7 +6,7 @@ import { throwIfAborted } from "../errors.js";
 import { readItems } from "../evaluation/item.js";
 import { writeFileAtomic } from "../files/atomic.js";
 import { collectResults, type Effect, isArm, type Results } from "./collect.js";
-import { type Examples, loadExamples } from "./examples.js";
+import { loadExamples } from "./examples.js";
 import { count } from "./format.js";
 import { findInputs, type Inputs } from "./inputs.js";
 import { renderReport } from "./page.js";
@@ -78,8 +78,7 @@ export async function writeReport(folder: string, options: WriteReportOptions = 
   const places = new Map(cells.map((effect, index) => [effect, index]));
   const context: SectionContext = { results, inputs, detailOf: (effect) => places.get(effect) ?? null };
   const sections = sectionsOf(context, about);
-  const examples: Examples =
-    inputs.examples === null ? { texts: [], answers: [], examples: {} } : await loadExamples(inputs.examples, cells);
+  const examples = await loadExamples(inputs.examples, cells);
   throwIfAborted(signal);
   const tables = sections.flatMap((section) => section.tables);
   const findings = summarise(results);

@@ -1,16 +1,25 @@
 /**
- * Puts a study's results together: items.jsonl, every measured number under the names of its cell, and checkpoints.csv,
- * how far each checkpoint has moved its own value and gone from the untrained model. Order and bytes depend on the study
- * alone, not on when which job ran.
+ * Puts a study's results together: items.jsonl, every measured number under the names of its cell; answers.jsonl and
+ * examples.jsonl, the texts behind them; and checkpoints.csv, how far each checkpoint has moved its own value and gone from
+ * the untrained model. Order and bytes depend on the study alone, not on when which job ran.
+ *
+ * What a value's runs say of another value's pairs that are labelled with the first as well is left out: training on the
+ * label moves them whatever else it does.
  */
 import { join } from "node:path";
 import { stringify } from "csv-stringify/sync";
+import { readPairs } from "../data/pairs.js";
+import { throwIfAborted } from "../errors.js";
+import { examplesOf } from "../evaluation/example.js";
 import { formatItem, type Measurement, type SubjectNames } from "../evaluation/item.js";
+import { isThere } from "../evaluation/parts.js";
 import { writeArtefact } from "../files/artefact.js";
 import { readJsonLines } from "../files/json-lines.js";
 import type { Manifest } from "../files/manifest.js";
-import type { Cell } from "./jobs.js";
-import { CROSSTALK } from "./measure.js";
+import type { StudyData } from "./data/prepare.js";
+import { type Cell, heldOutOf } from "./jobs.js";
+import { CROSSTALK, SEED, type StudyAnswer, tasksOf } from "./measure.js";
+import type { PreparedStudy } from "./prepare-study.js";
 import { doseFolder, stepOfDose } from "./run-train.js";
 import type { StudyStore } from "./store.js";
 
@@ -46,39 +55,95 @@ export interface CheckpointRow {
   folder: string | undefined;
 }
 
-export async function collect(cells: readonly Cell[], store: StudyStore, manifest: Manifest): Promise<Collection> {
+/** @throws CancelledError, and what reading the jobs' files throws */
+export async function collect(
+  { cells, data, suites }: Pick<PreparedStudy, "cells" | "data" | "suites">,
+  store: StudyStore,
+  manifest: Manifest,
+  signal?: AbortSignal,
+): Promise<Collection> {
   const path = join(store.folder, "items.jsonl");
   const checkpoints: CheckpointRow[] = [];
+  const labels = await labelsOf(data, store);
+  const finished: { cell: Cell; step: number | undefined; keys: string[] }[] = [];
   let missing = 0;
+  const written = new Set<string>();
+  for (const cell of cells) {
+    throwIfAborted(signal);
+    const step = await stepOfCell(cell, store);
+    const done = await Promise.all(cell.evaluations.map((key) => store.isDone(key)));
+    if (step === null || done.includes(false)) missing++;
+    if (step === null) continue;
+    // Two doses of a short run may be the same step.
+    const name = JSON.stringify([cell.model, cell.adapter, step]);
+    if (written.has(name)) continue;
+    written.add(name);
+    finished.push({ cell, step, keys: cell.evaluations.filter((_, index) => done[index]) });
+  }
   const bases = new Map<string, Margins>();
   await writeArtefact(path, manifest, async (write) => {
-    const written = new Set<string>();
-    for (const cell of cells) {
-      const step = await stepOfCell(cell, store);
-      const done = await Promise.all(cell.evaluations.map((key) => store.isDone(key)));
-      if (step === null || done.includes(false)) missing++;
-      if (step === null) continue;
-      // Two doses of a short run may be the same step.
-      const name = JSON.stringify([cell.model, cell.adapter, step]);
-      if (written.has(name)) continue;
-      written.add(name);
+    for (const { cell, step, keys } of finished) {
+      throwIfAborted(signal);
       const names = namesOf(cell, step);
       const seen = new Margins(cell.value);
-      for (const [index, key] of cell.evaluations.entries()) {
-        if (!done[index]) continue;
-        for await (const { value } of readJsonLines(join(store.pathOf(key), "items.jsonl"))) {
-          const measured = value as Measurement;
+      for (const key of keys)
+        for await (const measured of linesOf<Measurement>(store, key, "items.jsonl")) {
+          const { suite, task, item } = measured;
+          if (suite === CROSSTALK && task !== cell.value && labels.has(task, item, cell.value)) continue;
           seen.add(measured);
           await write(formatItem(names, measured));
         }
-      }
       if (cell.value === undefined) bases.set(cell.model, seen);
       else checkpoints.push(...rowOf(cell, step, seen, bases.get(cell.model)));
     }
   });
+  await writeTexts({ data, suites }, finished, store, signal);
   const csv = checkpoints.length === 0 ? "" : stringify(checkpoints, { header: true });
   await writeArtefact(join(store.folder, "checkpoints.csv"), null, (write) => write(csv));
   return { items: path, checkpoints, missing };
+}
+
+/** What was asked, once, and what was answered, by all. */
+async function writeTexts(
+  { data, suites }: Pick<PreparedStudy, "data" | "suites">,
+  finished: readonly { cell: Cell; step: number | undefined; keys: readonly string[] }[],
+  store: StudyStore,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const crosstalk = { kind: "crosstalk" as const, values: heldOutOf(data) };
+  await writeArtefact(join(store.folder, "examples.jsonl"), null, async (write) => {
+    for (const measure of [crosstalk, ...suites.map((suite) => suite.measure)]) {
+      const { tasks, data: sources, limit } = await tasksOf(measure, { store, signal });
+      for await (const example of examplesOf(tasks, { data: sources, limit, seed: SEED, signal }))
+        await write(`${JSON.stringify(example)}\n`);
+    }
+  });
+  const answered: { cell: Cell; step: number | undefined; key: string }[] = [];
+  for (const { cell, step, keys } of finished)
+    for (const key of keys)
+      if (await isThere(join(store.pathOf(key), "answers.jsonl"))) answered.push({ cell, step, key });
+  if (answered.length === 0) return;
+  await writeArtefact(join(store.folder, "answers.jsonl"), null, async (write) => {
+    for (const { cell, step, key } of answered)
+      for await (const answer of linesOf<StudyAnswer>(store, key, "answers.jsonl"))
+        await write(`${JSON.stringify({ ...namesOf(cell, step), ...answer })}\n`);
+  });
+}
+
+async function* linesOf<T>(store: StudyStore, key: string, name: string): AsyncGenerator<T> {
+  for await (const { value } of readJsonLines(join(store.pathOf(key), name))) yield value as T;
+}
+
+/** The values that a held-out pair is labelled with, on either side. */
+async function labelsOf(data: StudyData, store: StudyStore) {
+  const labels = new Map<string, Set<string>>();
+  for (const { value, heldOut } of data.values)
+    for await (const { id, values } of readPairs(join(store.folder, heldOut.path)))
+      labels.set(`${value}\n${id}`, new Set([...(values?.chosen ?? []), ...(values?.rejected ?? [])]));
+  return {
+    has: (task: string, item: string, value: string | undefined): boolean =>
+      value !== undefined && labels.get(`${task}\n${item}`)?.has(value) === true,
+  };
 }
 
 function namesOf({ model, adapter, value, arm, seed }: Cell, step: number | undefined): SubjectNames {

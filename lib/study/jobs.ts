@@ -16,11 +16,11 @@ import type { StudySuite } from "./suites.js";
 import { neutralPrompt, systemPrompt } from "./system-prompt.js";
 
 /** Raised where the same job would come to other results: a change of a measure or of the way pairs are drawn. */
-const CODE = { train: 1, crosstalk: 1, kl: 1, suite: 1 } as const;
+const CODE = { train: 1, crosstalk: 1, kl: 1, suite: 2 } as const;
 
-const key = z.string().regex(/^[a-z]+-[0-9a-f]{20}$/);
+export const keySchema = z.string().regex(/^[a-z]+-[0-9a-f]{20}$/);
 
-const modelRefSchema = z.object({
+export const modelRefSchema = z.object({
   name: z.string(),
   model: z.string(),
   chatTemplate: z.string().optional(),
@@ -30,12 +30,12 @@ const modelRefSchema = z.object({
 export type ModelRef = z.infer<typeof modelRefSchema>;
 
 const shared = {
-  key,
+  key: keySchema,
   /** For people: the first of the cells that want it. */
   label: z.string(),
   model: modelRefSchema,
   /** Keys of jobs that have to be done before. */
-  needs: z.array(key),
+  needs: z.array(keySchema),
 };
 
 const trainJobSchema = z.object({
@@ -72,7 +72,7 @@ const subjectSchema = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("system"), text: z.string() }),
   z.object({
     kind: z.literal("adapter"),
-    train: key,
+    train: keySchema,
     /** One of the job's doses; null is the end of the run. */
     dose: z.number().nullable(),
   }),
@@ -99,9 +99,16 @@ const measureSchema = z.discriminatedUnion("kind", [
     data: z.string().optional(),
     /** SHA-256 over its questions. */
     hash: z.string(),
+    /** In place of the tasks' own. */
+    graders: z.array(z.string()).optional(),
+    /** Whom those of them ask that end in -judge. */
+    judge: modelRefSchema.optional(),
+    /** Whom those ask that end in -api; the key is never part of a job. */
+    api: z.object({ url: z.string(), model: z.string() }).optional(),
   }),
 ]);
 export type Measure = z.infer<typeof measureSchema>;
+export type SuiteMeasure = Extract<Measure, { kind: "suite" }>;
 
 const evaluateJobSchema = z.object({
   ...shared,
@@ -287,7 +294,7 @@ class Expander {
   ): string {
     const contents =
       measure.kind === "suite"
-        ? measure.hash
+        ? [measure.hash, measure.graders, measure.judge?.identity, measure.api]
         : { ...measure, values: measure.values.map(({ value, pairs }) => [value, pairs.sha256]) };
     return this.add("evaluate", { kind, label, model: this.model, needs, subject, measure }, [
       CODE[measure.kind],
@@ -296,27 +303,17 @@ class Expander {
     ]);
   }
 
-  private heldOut() {
-    return this.data.values.map(({ value, heldOut }) => ({ value, pairs: heldOut }));
-  }
-
   private crosstalk(): Measure {
-    return { kind: "crosstalk", values: this.heldOut() };
+    return { kind: "crosstalk", values: heldOutOf(this.data) };
   }
 
   private kl(): Measure {
     const { prompts, samples, tokens } = this.study.kl;
-    return { kind: "kl", values: this.heldOut(), prompts, samples, tokens };
+    return { kind: "kl", values: heldOutOf(this.data), prompts, samples, tokens };
   }
 
   private suiteMeasures(): Measure[] {
-    return this.suites.map(({ suite, limit, data, hash }) => ({
-      kind: "suite",
-      suite,
-      ...(limit === undefined ? {} : { limit }),
-      ...(data === undefined ? {} : { data }),
-      hash,
-    }));
+    return this.suites.map(({ measure }) => measure);
   }
 
   private add(prefix: string, job: Omit<TrainJob, "key"> | Omit<EvaluateJob, "key">, facts: unknown[]): string {
@@ -325,6 +322,11 @@ class Expander {
     if (!this.jobs.has(key)) this.jobs.set(key, { ...job, key } as Job);
     return key;
   }
+}
+
+/** What every value is measured with. */
+export function heldOutOf({ values }: StudyData): { value: string; pairs: PairFile }[] {
+  return values.map(({ value, heldOut }) => ({ value, pairs: heldOut }));
 }
 
 /** Shares of the run first, then steps, each ascending. */

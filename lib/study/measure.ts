@@ -6,7 +6,9 @@ import { join } from "node:path";
 import type { Adapter } from "../engine/adapter.js";
 import type { Model } from "../engine/model.js";
 import { UsageError } from "../errors.js";
+import { type GraderOpener, graderOpener } from "../evaluation/graders/opener.js";
 import type { Measurement } from "../evaluation/item.js";
+import type { AnswerLine } from "../evaluation/parts.js";
 import { planTasks, type Subject } from "../evaluation/plan.js";
 import { runTasks } from "../evaluation/run.js";
 import { DataSources } from "../evaluation/sources.js";
@@ -15,13 +17,13 @@ import { chooseTasks } from "../evaluation/suites.js";
 import type { Task } from "../evaluation/task.js";
 import { writeFolder } from "../files/artefact-folder.js";
 import { createAtomicWriter } from "../files/atomic.js";
-import type { EvaluateJob } from "./jobs.js";
+import type { EvaluateJob, Measure } from "./jobs.js";
 import { doseFolder, type JobTools } from "./run-train.js";
 
 /** The suite of the crosstalk's items. */
 export const CROSSTALK = "preferences";
 /** Of whatever a suite draws. */
-const SEED = 0;
+export const SEED = 0;
 
 /** Adapters by their jobs' keys; null for a job that measures the model without one. They are disposed of at the end. */
 export async function withAdapters<T>(
@@ -43,21 +45,49 @@ export async function withAdapters<T>(
   }
 }
 
-/** Writes a job's measurements, all or nothing: items without the names, which the study adds in the end. */
+/** What a subject wrote, without whose it is. */
+export type StudyAnswer = AnswerLine & { suite: string; task: string };
+
+/**
+ * Writes a job's measurements, and the answers that they were read from where there are any, all or nothing: items.jsonl
+ * and answers.jsonl without the names, which the study adds in the end.
+ */
 export async function writeMeasurements(
   job: EvaluateJob,
   { store }: JobTools,
   measurements: AsyncIterable<Measurement>,
+  answers: readonly AsyncIterable<StudyAnswer>[] = [],
 ): Promise<void> {
-  await writeFolder(store.pathOf(job.key), store.plannedManifest(job), async (draft) => {
-    const writer = await createAtomicWriter(join(draft, "items.jsonl"));
-    try {
-      for await (const measured of measurements) await writer.write(`${JSON.stringify(measured)}\n`);
-      await writer.commit();
-    } finally {
-      await writer.abort();
-    }
+  const folder = await store.begin(job.key);
+  await writeFolder(folder, store.plannedManifest(job), async (draft) => {
+    await writeLines(join(draft, "items.jsonl"), measurements);
+    if (answers.length > 0) await writeLines(join(draft, "answers.jsonl"), chain(answers));
   });
+  await store.publish(job.key, folder);
+}
+
+async function writeLines(path: string, lines: AsyncIterable<object>): Promise<void> {
+  const writer = await createAtomicWriter(path);
+  try {
+    for await (const line of lines) await writer.write(`${JSON.stringify(line)}\n`);
+    await writer.commit();
+  } finally {
+    await writer.abort();
+  }
+}
+
+/** The questions of a measure, and where they come from. */
+export async function tasksOf(
+  measure: Exclude<Measure, { kind: "kl" }>,
+  { store, signal }: Pick<JobTools, "store" | "signal">,
+): Promise<{ tasks: Task[]; data: DataSources; limit: number | undefined }> {
+  if (measure.kind === "crosstalk") {
+    const task = ({ value, pairs }: (typeof measure.values)[number]): Task =>
+      pairTask(CROSSTALK, value, join(store.folder, pairs.path));
+    return { tasks: measure.values.map(task), data: new DataSources({ signal }), limit: undefined };
+  }
+  const data = new DataSources({ folder: measure.data, signal });
+  return { tasks: await chooseTasks([measure.suite], data), data, limit: measure.limit };
 }
 
 /** @param jobs of one model, measure and system prompt */
@@ -65,11 +95,8 @@ export async function runMeasures(jobs: readonly EvaluateJob[], model: Model, to
   const { store, signal } = tools;
   const { measure } = jobs[0]!;
   if (measure.kind === "kl") throw new RangeError("divergence is sampled, not asked");
-  const data = new DataSources({ folder: measure.kind === "suite" ? measure.data : undefined, signal });
-  const tasks: Task[] =
-    measure.kind === "suite"
-      ? await chooseTasks([measure.suite], data)
-      : measure.values.map(({ value, pairs }) => pairTask(CROSSTALK, value, join(store.folder, pairs.path)));
+  const { tasks, data, limit } = await tasksOf(measure, tools);
+  const graders = gradersOf(measure, tools);
   await withAdapters(jobs, model, tools, async (adapters) => {
     const subjects = jobs.map(
       ({ key, subject }): Subject => ({
@@ -80,22 +107,42 @@ export async function runMeasures(jobs: readonly EvaluateJob[], model: Model, to
     );
     const options = {
       data,
-      limit: measure.kind === "suite" ? measure.limit : undefined,
+      limit,
       seed: SEED,
       signal,
       partsFolder: store.partsFolder,
-      openGrader: tools.openGrader,
+      ...(measure.kind === "suite" && measure.graders !== undefined ? { graders: measure.graders } : {}),
+      openGrader: graders.open,
     };
     const planned = await planTasks(model, subjects, tasks, options);
     if (measure.kind === "crosstalk") requireMessages(jobs, planned);
     const parts = new Map<string, AsyncIterable<Measurement>[]>(jobs.map(({ key }) => [key, []]));
+    const written = new Map<string, AsyncIterable<StudyAnswer>[]>(jobs.map(({ key }) => [key, []]));
     const outcomes = runTasks(model, subjects, planned, {
       ...options,
       onProgress: ({ task, done, total }) => tools.onProgress?.(done / total, `${task}, question ${done}/${total}`),
     });
-    for await (const { subject, measurements } of outcomes) parts.get(subject.names.adapter)!.push(measurements);
-    for (const job of jobs) await writeMeasurements(job, tools, chain(parts.get(job.key)!));
+    for await (const { task, subject, measurements, answers } of outcomes) {
+      const { adapter: key } = subject.names;
+      parts.get(key)!.push(measurements);
+      if (answers !== null) written.get(key)!.push(named(task, answers));
+    }
+    for (const job of jobs) await writeMeasurements(job, tools, chain(parts.get(job.key)!), written.get(job.key));
+  }).finally(() => graders.dispose());
+}
+
+/** Graders of a suite, which ask what the job says: its judge, or its endpoint. */
+function gradersOf(measure: Measure, { openModel }: JobTools): GraderOpener {
+  const { judge, api } = measure.kind === "suite" ? measure : {};
+  return graderOpener({
+    openModel: judge === undefined || openModel === undefined ? null : () => openModel(judge),
+    apiUrl: api?.url,
+    apiModel: api?.model,
   });
+}
+
+async function* named(task: Task, answers: AsyncIterable<AnswerLine>): AsyncGenerator<StudyAnswer> {
+  for await (const answer of answers) yield { suite: task.suite, task: task.name, ...answer };
 }
 
 /** A system prompt that stands nowhere would be measured as one that does nothing. */

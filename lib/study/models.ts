@@ -29,19 +29,20 @@ export async function readModels(
     const name = nameOfModel(entry);
     onModel(name);
     try {
-      const chatTemplate = entry["chat-template"];
-      const text = await openText(entry.model, chatTemplate);
-      const identity = await identify(text);
-      models.push({
-        ref: { name, model: entry.model, ...(chatTemplate === undefined ? {} : { chatTemplate }), identity },
-        text,
-      });
+      models.push(await readModel(name, entry.model, entry["chat-template"]));
     } catch (error) {
       if (!(error instanceof ValoraError)) throw error;
       missing.push({ name, reason: error.message });
     }
   }
   return { models, missing };
+}
+
+/** @throws ValoraError where it is not there, or is none */
+export async function readModel(name: string, model: string, chatTemplate: string | undefined): Promise<StudyModel> {
+  const text = await openText(model, chatTemplate);
+  const identity = await identify(text);
+  return { ref: { name, model, ...(chatTemplate === undefined ? {} : { chatTemplate }), identity }, text };
 }
 
 /** SHA-256 over what a result can depend on: weights, shape, tokenizer, chat template. */

@@ -91,7 +91,7 @@ export class TokenCounter {
     const { maxPositions } = this.text.files.config;
     const cost = { train: 0, score: 0, generate: 0 };
     if (measure.kind === "suite") {
-      const suite = this.suites.find(({ hash }) => hash === measure.hash);
+      const suite = this.suites.find((known) => known.measure.hash === measure.hash);
       return { train: 0, score: suite?.asked ?? 0, generate: suite?.written ?? 0 };
     }
     for (const { pairs } of measure.values) {

@@ -9,13 +9,14 @@ import { type MissingModel, readModels, type StudyModel } from "./models.js";
 import { bytesOf, type Cost, TokenCounter } from "./plan.js";
 import type { StudyFile } from "./read-study.js";
 import type { StudyStore } from "./store.js";
-import { readSuites } from "./suites.js";
+import { readSuites, type StudySuite } from "./suites.js";
 
 export interface PreparedStudy extends Expansion {
   file: StudyFile;
   data: StudyData;
   models: StudyModel[];
   missing: MissingModel[];
+  suites: StudySuite[];
   /** By key. */
   costs: Map<string, Cost>;
   /** Disk that all jobs take. */
@@ -59,7 +60,7 @@ export async function prepareStudy(
       bytes += bytesOf(job, text);
     }
   }
-  return { ...expansion, file, data, models, missing, costs, bytes };
+  return { ...expansion, file, data, models, missing, suites, costs, bytes };
 }
 
 /** As training names it: results of one are bit-identical on every machine. */

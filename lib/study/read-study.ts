@@ -2,6 +2,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseDocument } from "yaml";
 import { describeFileError, FileError } from "../errors.js";
 import { parseYaml } from "../files/yaml-file.js";
 import { NAMED_MODELS } from "../models/registry.js";
@@ -13,12 +14,17 @@ const PROFILES = fileURLToPath(new URL("../../data/studies/", import.meta.url));
 export interface StudyFile {
   /** Where it was read. */
   path: string;
-  /** As it was written. */
+  /** As it was written, with the changes that were asked for. */
   text: string;
   study: Study;
 }
 
+/** A field by its path in the file, and what it is to say. */
+export type StudyChange = [path: string[], value: unknown];
+
 export interface ReadStudyOptions {
+  /** Made to the text before it is read. */
+  changes?: readonly StudyChange[] | undefined;
   /** Folder that relative paths of the data start from; default: that of the study file. */
   data?: string | undefined;
 }
@@ -29,7 +35,8 @@ export interface ReadStudyOptions {
  * @throws DataFormatError naming file, line and field
  */
 export async function readStudy(nameOrPath: string, options: ReadStudyOptions = {}): Promise<StudyFile> {
-  const { path, text } = await readText(nameOrPath);
+  const { path, text: written } = await readText(nameOrPath);
+  const text = options.changes === undefined ? written : changeText(written, options.changes);
   const study = parseYaml(text, path, studySchema);
   const folder = dirname(resolve(path));
   const data = options.data === undefined ? folder : resolve(options.data);
@@ -42,12 +49,22 @@ export async function readStudy(nameOrPath: string, options: ReadStudyOptions = 
       models: study.models.map((entry) => ({
         ...entry,
         name: entry.name ?? entry.model,
-        model: isPath(entry.model) ? resolve(folder, entry.model) : entry.model,
+        model: modelPath(entry.model, folder),
       })),
       data: study.data.map((source) => resolvePaths(source, data)),
       suites: study.suites.map(({ suite, ...rest }) => ({ ...rest, suite: resolveSuite(suite, data) })),
+      judge: {
+        ...study.judge,
+        model: study.judge.model === undefined ? undefined : modelPath(study.judge.model, folder),
+      },
     },
   };
+}
+
+function changeText(text: string, changes: readonly StudyChange[]): string {
+  const document = parseDocument(text);
+  for (const [path, value] of changes) document.setIn(path, document.createNode(value));
+  return document.toString();
 }
 
 async function readText(nameOrPath: string): Promise<{ path: string; text: string }> {
@@ -71,8 +88,8 @@ async function listProfiles(): Promise<string[]> {
   return names.flatMap((name) => /^(.+)\.yaml$/.exec(name)?.[1] ?? []).sort();
 }
 
-function isPath(model: string): boolean {
-  return !(model in NAMED_MODELS);
+function modelPath(model: string, folder: string): string {
+  return model in NAMED_MODELS ? model : resolve(folder, model);
 }
 
 /** "FILE.yaml" and "NAME:file=PATH" name files. */

@@ -3,17 +3,19 @@
  * checkpoint, and comes to the same bits however often it was interrupted.
  */
 import { readFile, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { readPairs } from "../data/pairs.js";
 import type { Adapter } from "../engine/adapter.js";
 import type { Model } from "../engine/model.js";
-import { trainDpo } from "../engine/train.js";
+import { MODEL_CARD, type TrainManifest, writeModelCard } from "../engine/model-card.js";
+import { type TrainStep, trainDpo } from "../engine/train.js";
 import { UsageError } from "../errors.js";
-import type { OpenGrader } from "../evaluation/grade-part.js";
 import { finishFolder } from "../files/artefact-folder.js";
 import { temporaryName } from "../files/atomic.js";
+import { sha256File } from "../files/hash.js";
 import { readJsonLines } from "../files/json-lines.js";
-import type { TrainJob } from "./jobs.js";
+import { readManifest } from "../files/manifest.js";
+import type { ModelRef, TrainJob } from "./jobs.js";
 import type { StudyStore } from "./store.js";
 
 export interface JobTools {
@@ -21,8 +23,8 @@ export interface JobTools {
   signal?: AbortSignal | undefined;
   /** @param share of the job, from 0 to 1 */
   onProgress?: ((share: number, detail: string) => void) | undefined;
-  /** For suites whose answers are read by graders. */
-  openGrader?: OpenGrader | undefined;
+  /** Opens the judge of suites whose graders ask one. */
+  openModel?: ((model: ModelRef) => Promise<Model>) | undefined;
 }
 
 const ADAPTER_FILES = ["adapter_config.json", "adapter_model.safetensors"];
@@ -42,7 +44,7 @@ export function stepOfDose(dose: number | null, steps: number): number {
 
 /** @throws what training throws; the job's folder then holds what it can go on from */
 export async function runTrain(job: TrainJob, model: Model, tools: JobTools): Promise<void> {
-  const folder = tools.store.pathOf(job.key);
+  const folder = await tools.store.begin(job.key);
   for (let attempt = 0; ; attempt++) {
     try {
       await train(job, model, folder, tools);
@@ -56,8 +58,10 @@ export async function runTrain(job: TrainJob, model: Model, tools: JobTools): Pr
   }
   await rm(join(folder, "run/checkpoints"), { recursive: true, force: true });
   const steps = await lastStep(join(folder, "run/metrics.jsonl"));
+  for (const dose of job.doses) await describeDose(folder, dose, stepOfDose(dose, steps));
   const files = [null, ...job.doses].flatMap((dose) => ADAPTER_FILES.map((name) => join(doseFolder(dose), name)));
   await finishFolder(folder, { ...tools.store.plannedManifest(job), seed: job.seed, steps }, files);
+  await tools.store.publish(job.key, folder);
 }
 
 /** A run that is past a dose whose adapter is not there. */
@@ -73,6 +77,8 @@ async function train(job: TrainJob, model: Model, folder: string, tools: JobTool
     seed: job.seed,
     output: join(folder, "run"),
     resume: true,
+    tensorboard: true,
+    source: { pairs: basename(job.pairs.path), sha256: job.pairs.sha256 },
     ...(signal === undefined ? {} : { signal }),
     onReference: ({ done, total }) => onProgress?.(0, `reference ${done}/${total}`),
     onStart: (report) => {
@@ -113,6 +119,18 @@ async function saveDose(adapter: Adapter, folder: string): Promise<void> {
   await adapter.save(draft);
   await rm(folder, { recursive: true, force: true });
   await rename(draft, folder);
+}
+
+/** The model card of a checkpoint: that of the run, with the figures of its own step. */
+async function describeDose(folder: string, dose: number, step: number): Promise<void> {
+  const run = (await readManifest(join(folder, "run/manifest.json"))) as TrainManifest;
+  const own = join(folder, doseFolder(dose));
+  const adapter = await sha256File(join(own, ADAPTER_FILES[1]!));
+  for await (const { value } of readJsonLines(join(folder, "run/metrics.jsonl"))) {
+    const result = value as TrainStep;
+    if (result.step === step)
+      await writeModelCard(join(own, MODEL_CARD), { ...run, result, sha256: { ...run.sha256, adapter } });
+  }
 }
 
 async function lastStep(metrics: string): Promise<number> {

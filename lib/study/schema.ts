@@ -138,6 +138,14 @@ const systemSchema = z.strictObject({
 const suiteSchema = z.strictObject({
   suite: text.describe("NAME or NAME:TASK, as for `valora eval --suite`"),
   limit: count.optional().describe("items of a task at most"),
+  graders: distinct(text, "a grader").optional().describe("read its answers, in place of the suite's own"),
+});
+
+const judgeSchema = z.strictObject({
+  model: text.optional().describe("for graders that end in -judge: a name, .gguf file or folder"),
+  "chat-template": text.optional().describe("replaces that model's own"),
+  "api-url": text.optional().describe("for graders that end in -api: https://host/v1; key in VALORA_API_KEY"),
+  "api-model": text.optional().describe("the model's name there"),
 });
 
 const klSchema = z.strictObject({
@@ -173,6 +181,7 @@ export const studySchema = z
     system: systemSchema.prefault({}),
     kl: klSchema.prefault({}).describe("how divergence from the untrained model is sampled"),
     suites: z.array(suiteSchema).default([]).describe("evaluations of every model, adapter and checkpoint"),
+    judge: judgeSchema.prefault({}).describe("what graders of suites ask, where they ask a model"),
   })
   .refine((study) => new Set(study.models.map(nameOfModel)).size === study.models.length, {
     path: ["models"],

@@ -136,6 +136,7 @@ describe("a run in a folder", () => {
       const { steps, hash } = await run(output);
       assert.deepEqual(metricsOf(output), withoutTime(steps));
       assert.deepEqual(readdirSync(output).sort(), [
+        "README.md",
         "adapter_config.json",
         "adapter_model.safetensors",
         "manifest.json",

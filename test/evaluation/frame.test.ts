@@ -416,7 +416,13 @@ describe("valora eval", () => {
       const env = { VALORA_CACHE: join(folder, "cache"), HF_HUB_OFFLINE: "1" };
       const first = await run([...args, "--output", output], { env });
       assert.equal(first.status, 0, first.stderr);
-      assert.deepEqual(readdirSync(output).sort(), ["items.jsonl", "manifest.json", "summary.csv", "summary.json"]);
+      assert.deepEqual(readdirSync(output).sort(), [
+        "examples.jsonl",
+        "items.jsonl",
+        "manifest.json",
+        "summary.csv",
+        "summary.json",
+      ]);
       const items = readLines(join(output, "items.jsonl"));
       assert.equal(items.length, 10);
       assert.deepEqual(

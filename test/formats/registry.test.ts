@@ -25,6 +25,7 @@ const MODEL: NamedModel = {
   bytes: CONTENT.length,
   sha256: createHash("sha256").update(CONTENT).digest("hex"),
   license: "Apache-2.0",
+  base: "owner/model",
   hub: { repo: "owner/tiny", revision: "main", path: "tiny.gguf" },
   wheel: { package: "valora-tiny", version: "1.0", member: "valora_tiny/tiny.gguf", bytes: CONTENT.length },
 };

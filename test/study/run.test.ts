@@ -56,11 +56,22 @@ describe("valora study", () => {
       const finished = await run(study(folder, killed), inFolder(folder));
       assert.equal(finished.status, 0, finished.stderr);
       assert.equal(finished.stdout, uninterrupted.stdout);
-      for (const name of ["items.jsonl", "checkpoints.csv"])
+      for (const name of ["items.jsonl", "checkpoints.csv", "examples.jsonl", "answers.jsonl"])
         assert.ok(readFileSync(join(killed, name)).equals(readFileSync(join(whole, name))), name);
       for (const part of ["jobs", "adapters", "data"])
         assert.deepEqual(readdirSync(join(killed, part)).sort(), readdirSync(join(whole, part)).sort());
       assert.ok(!existsSync(join(killed, "lock.json")));
+
+      // What people read of it: the page, and every table.
+      for (const output of [whole, killed]) {
+        const reported = await run(["report", output], inFolder(folder));
+        assert.equal(reported.status, 0, reported.stderr);
+      }
+      const tables = readdirSync(join(whole, "tables"));
+      assert.deepEqual(readdirSync(join(killed, "tables")), tables);
+      assert.ok(tables.includes("crosstalk.csv") && tables.includes("dose.json"), tables.join());
+      for (const name of ["report.html", ...tables.map((table) => join("tables", table))])
+        assert.ok(readFileSync(join(killed, name)).equals(readFileSync(join(whole, name))), name);
     });
   });
 
@@ -71,10 +82,16 @@ describe("valora study", () => {
       const first = await run(study(folder, output), inFolder(folder));
       assert.equal(first.status, 0, first.stderr);
       const items = readLines(join(output, "items.jsonl"));
-      assert.deepEqual([...new Set(items.map(({ suite }) => suite))], ["preferences", "perplexity", "divergence"]);
+      assert.deepEqual(
+        [...new Set(items.map(({ suite }) => suite))],
+        ["preferences", "perplexity", "words", "divergence"],
+      );
       const margins = items.filter(({ metric }) => metric === "log_margin");
-      // base, and 2 values × (2 arms × 2 seeds × 2 checkpoints + 2 system prompts), over 3 values of 6 pairs.
-      assert.equal(margins.length, (1 + 2 * (8 + 2)) * 18);
+      // base, and 2 values × (2 arms × 2 seeds × 2 checkpoints + 2 system prompts), over 3 values of 6 pairs; what
+      // the runs of `kind` say of the pair that is labelled so as well is left out.
+      assert.equal(margins.length, (1 + 2 * (8 + 2)) * 18 - (8 + 2));
+      const both = margins.filter(({ item }) => item === "calm:held:0");
+      assert.deepEqual([...new Set(both.map(({ value }) => value))], [undefined, "bold"]);
       assert.equal(
         new Set(margins.map(({ adapter, step, task, item }) => JSON.stringify([adapter, step, task, item]))).size,
         margins.length,
@@ -103,6 +120,18 @@ describe("valora study", () => {
       );
       assert.equal(kls.length, 3);
       assert.ok(Math.abs(kls.reduce((sum, { y }) => sum + (y as number), 0) / 3 - Number(row.kl)) < 1e-9);
+
+      const examples = readLines(join(output, "examples.jsonl"));
+      assert.deepEqual(
+        examples.filter(({ item }) => item === "calm:held:0").map(({ matching, other }) => [matching, other]),
+        tinyPairs("calm", "held", 1).map(({ chosen, rejected }) => [chosen, rejected]),
+      );
+      const answers = readLines(join(output, "answers.jsonl"));
+      assert.equal(answers.length, 2 * (1 + 2 * (8 + 2)));
+      const refusals = items.filter(({ suite }) => suite === "words");
+      assert.equal(refusals.length, answers.length);
+      assert.deepEqual([...new Set(refusals.map(({ grader }) => grader))], ["refusal-match"]);
+      for (const { item } of answers) assert.ok(examples.some((example) => example.item === item && example.prompt));
 
       const times = () =>
         readdirSync(join(output, "jobs")).map((key) => statSync(join(output, "jobs", key, "items.jsonl")).mtimeMs);
@@ -143,7 +172,7 @@ describe("valora study", () => {
       assert.equal(reasons.filter((reason) => reason.startsWith('pair "bold:train:0": token 99999')).length, 2);
       assert.equal(
         reasons.filter((reason) => /^it needs tiny: bold\/induce\/seed-\d, which failed$/.test(reason)).length,
-        12,
+        16,
       );
 
       writeFileSync(path, lines(...pairs));
@@ -168,6 +197,27 @@ describe("valora study", () => {
     });
   });
 
+  it("lets a judge of the study's choosing read answers, and says before it starts what is missing for that", async () => {
+    await withFolder(async (folder) => {
+      const judged = (yaml: string) =>
+        yaml
+          .replace("graders: [refusal-match]", "graders: [refusal-match, refusal-judge]")
+          .replace("[induce, random, system]", "[induce]");
+      writeTinyStudy(folder, judged);
+      const output = join(folder, "out");
+      assertRefused(await run(study(folder, output), inFolder(folder)), 2, "refusal-judge", "judge: model");
+      writeTinyStudy(folder, (yaml) => yaml.replace("refusal-match", "values-lexicon"));
+      assertRefused(await run(study(folder, output), inFolder(folder)), 2, "values-lexicon:empathy");
+      writeTinyStudy(folder, (yaml) => `${judged(yaml)}judge: {model: model}\n`);
+      const result = await run(study(folder, output), inFolder(folder));
+      assert.equal(result.status, 0, result.stderr);
+      const graded = readLines(join(output, "items.jsonl")).filter(({ suite }) => suite === "words");
+      assert.deepEqual([...new Set(graded.map(({ grader }) => grader))], ["refusal-match", "refusal-judge"]);
+      // Two prompts, read by two graders, from the base and 2 values × 2 seeds × 2 checkpoints.
+      assert.equal(graded.length, 2 * 2 * (1 + 8));
+    });
+  });
+
   it("prints a plan of every job without running one", async () => {
     await withFolder(async (folder) => {
       writeTinyStudy(folder);
@@ -176,7 +226,7 @@ describe("valora study", () => {
       assert.equal(plan.status, 0, plan.stderr);
       // The base by 2 measures; 2 values × 2 arms × 2 seeds; of each 2 checkpoints × 3 measures; 3 prompts × 3 measures:
       // the two values' neutral prompts have as many words, so they are one.
-      assert.match(plan.stdout, /tiny +reference +2 +0 .*\n +train +8 +0 .*\n +evaluate +57 +0 .*\nall +67 +0 /);
+      assert.match(plan.stdout, /tiny +reference +3 +0 .*\n +train +8 +0 .*\n +evaluate +76 +0 .*\nall +87 +0 /);
       assert.match(plan.stdout, /disk: about [\d.]+ MB/);
       assert.ok(!existsSync(join(output, "jobs")));
     });

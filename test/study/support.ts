@@ -32,7 +32,7 @@ export interface TinyStudy {
   yaml: string;
 }
 
-/** Writes model, data and study file into `folder`. */
+/** Writes model, data and study file into `folder`. One pair of `calm` is labelled `kind` as well. */
 export function writeTinyStudy(folder: string, change: (yaml: string) => string = (yaml) => yaml): TinyStudy {
   const model = join(folder, "model");
   const data = join(folder, "pairs");
@@ -45,8 +45,15 @@ export function writeTinyStudy(folder: string, change: (yaml: string) => string 
     );
     writeFileSync(join(data, `${value}.held-out.jsonl`), lines(...tinyPairs(value, "held", 6)));
   }
-  writeFileSync(join(data, "calm.held-out.jsonl"), lines(...tinyPairs("calm", "held", 6)));
+  const [first, ...rest] = tinyPairs("calm", "held", 6);
+  const both = { ...first, values: { chosen: ["calm"], rejected: ["kind"] } };
+  writeFileSync(join(data, "calm.held-out.jsonl"), lines(both, ...rest));
   writeFileSync(join(folder, "text.txt"), "hello world, yellow hill\n");
+  writeFileSync(join(folder, "words.jsonl"), lines({ word: "hello" }, { word: "low" }));
+  writeFileSync(
+    join(folder, "words.yaml"),
+    'name: words\ntasks: [{name: two, kind: generation, file: words.jsonl, prompt: "{word} well", max-new-tokens: 4}]\n',
+  );
   const yaml = change(`models:
   - model: model
     name: tiny
@@ -61,7 +68,7 @@ seeds: [1, 2]
 doses: {steps: [0.5], learning-rate: [0.01]}
 training: {batch-pairs: 4, epochs: 2, schedule: constant, warmup: 0}
 kl: {prompts: 3, samples: 1, tokens: 4}
-suites: [{suite: "perplexity:file=text.txt"}]
+suites: [{suite: "perplexity:file=text.txt"}, {suite: words.yaml, graders: [refusal-match]}]
 `);
   const path = join(folder, "study.yaml");
   writeFileSync(path, yaml);

@@ -103,6 +103,7 @@ function showExample(data: PageData, cell: CellDetail, example: CellExample): HT
     list.append(element("dt", {}, name), element("dd", {}, content === "" ? "(empty)" : content));
   };
   add("asked", text.prompt);
+  if (text.choices !== undefined) add("to choose from", text.choices.join("\n"));
   if (text.matching !== undefined) add(`expresses ${cell.task}`, text.matching);
   if (text.other !== undefined) add("the other side", text.other);
   for (const [name, at] of [

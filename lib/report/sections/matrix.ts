@@ -4,6 +4,7 @@ import { formatDelta, joinWords, unitName } from "../format.js";
 import { type GridCell, renderGrid } from "../grid.js";
 import { unique } from "../group.js";
 import { html } from "../html.js";
+import { type MatchedMatrix, matchAtKl } from "../matched.js";
 import { measureOrder, measureTitle } from "../measures.js";
 import type { Table } from "../table.js";
 import { conclude, gridCell, renderViews, runsPhrase, type Section, type SectionContext } from "./section.js";
@@ -15,6 +16,7 @@ export function matrixSection(context: SectionContext): Section | null {
   const measures = unique(effects.map(({ suite, metric, grader }) => JSON.stringify([suite, metric, grader])))
     .map((text) => JSON.parse(text) as [string, string, string | null])
     .sort((a, b) => measureOrder(a[1]) - measureOrder(b[1]));
+  const matchedRows: Table["rows"][number][] = [];
   const views = results.models.flatMap((model) =>
     results.arms.flatMap((arm) =>
       measures.flatMap(([suite, metric, grader]) => {
@@ -29,9 +31,12 @@ export function matrixSection(context: SectionContext): Section | null {
           ["per unit", "per unit of on-target shift"],
         ];
         if (control) scales.push(["beyond", `change beyond the arm ${control}`]);
+        const matched = matchAtKl(cells, results);
+        matchedRows.push(...rowsOf(matched, cells));
+        if (matched !== null) scales.push(["matched", `change at a KL of ${matched.kl} nats`]);
         return scales.map(([scale, label]) => ({
           labels: { ...labels, Scale: label },
-          body: matrixOf(cells, context, scale),
+          body: matrixOf(cells, context, scale, matched),
         }));
       }),
     ),
@@ -46,7 +51,7 @@ ${conclude(
   `A bold cell moved on these held-out items, for this model and these settings; ${runsPhrase(results)}. “Equivalent” says that the change is smaller than the stated margin.`,
   `A cell without a mark of its own is not a proof of no effect, and cells of two rows compare only per unit of on-target shift: rows were not trained to the same strength. Likelihood shifts say what a model comes to prefer, not how often it will say so. ${controlsPhrase(results)}`,
 )}`,
-    tables: [matrixTable(effects)],
+    tables: [matrixTable(effects), ...(matchedRows.length === 0 ? [] : [matchedTable(matchedRows)])],
     charts: {},
   };
 }
@@ -57,9 +62,9 @@ function controlsPhrase({ arms }: Results): string {
     : "Without a random arm, what any training on pairs would have moved is not told apart from what the value moved.";
 }
 
-type Scale = "change" | "per unit" | "beyond";
+type Scale = "change" | "per unit" | "beyond" | "matched";
 
-function matrixOf(effects: readonly Effect[], context: SectionContext, scale: Scale) {
+function matrixOf(effects: readonly Effect[], context: SectionContext, scale: Scale, matched: MatchedMatrix | null) {
   const columns = orderColumns(effects, context.results.values);
   const rows = unique(effects.map(({ value }) => value));
   const byPlace = new Map(effects.map((effect) => [JSON.stringify([effect.value, effect.task]), effect]));
@@ -67,7 +72,8 @@ function matrixOf(effects: readonly Effect[], context: SectionContext, scale: Sc
     columns.map((column): GridCell | string => {
       const effect = byPlace.get(JSON.stringify([row, column]));
       if (effect === undefined) return "not measured";
-      return scaledCell(effect, gridCell(effect, context), scale);
+      const cell = gridCell(effect, context);
+      return scale === "matched" ? matchedCell(matched!, effect, cell) : scaledCell(effect, cell, scale);
     }),
   );
   const { model, arm, suite, metric, grader, control } = effects[0]!;
@@ -76,6 +82,7 @@ function matrixOf(effects: readonly Effect[], context: SectionContext, scale: Sc
     change: "change against the untrained model",
     "per unit": "shift",
     beyond: `change against the untrained model, minus that of the arm ${control}`,
+    matched: `change where KL to the untrained model is ${matched?.kl} nats`,
   }[scale];
   return renderGrid({
     caption: `${measureTitle(suite, metric, grader)}, ${model}, arm ${arm}: ${what}${unit === "" ? "" : `, ${unit}`}`,
@@ -84,6 +91,13 @@ function matrixOf(effects: readonly Effect[], context: SectionContext, scale: Sc
     columns,
     cells,
   });
+}
+
+function matchedCell({ cells }: MatchedMatrix, { value, task }: Effect, cell: GridCell): GridCell | string {
+  const shift = cells.find((one) => one.value === value && one.task === task)?.shift ?? "not measured";
+  if (typeof shift === "string") return shift;
+  const { mean, low, high, adjusted } = shift;
+  return { ...cell, value: mean, low, high, verdict: adjusted !== null && adjusted < 0.05 ? "different" : "undecided" };
 }
 
 function scaledCell(effect: Effect, cell: GridCell, scale: Scale): GridCell | string {
@@ -133,6 +147,45 @@ function matrixTable(effects: readonly Effect[]): Table {
       ...[effect.control, effect.beyondMean, effect.beyondLow, effect.beyondHigh, effect.beyondVerdict],
       ...[effect.seeds, effect.clusters, effect.items],
     ]),
+  };
+}
+
+function rowsOf(matched: MatchedMatrix | null, cells: readonly Effect[]): Table["rows"][number][] {
+  return (matched?.cells ?? []).map(({ shift }, index) => {
+    const { model, arm, value, task, suite, metric, grader } = cells[index]!;
+    const blank = typeof shift === "string";
+    const { mean, low, high, p, adjusted } = blank ? NO_SHIFT : shift;
+    return [
+      model,
+      arm,
+      value,
+      task,
+      suite,
+      metric,
+      grader,
+      matched!.kl,
+      mean,
+      low,
+      high,
+      p,
+      adjusted,
+      blank ? shift : null,
+    ];
+  });
+}
+
+const NO_SHIFT = { mean: null, low: null, high: null, p: null, adjusted: null };
+
+function matchedTable(rows: Table["rows"]): Table {
+  return {
+    name: "crosstalk-at-kl",
+    about:
+      "The same change where the KL divergence to the untrained model is the same for every row: interpolated along each run’s checkpoints, with a 95 % bootstrap interval over runs and prompts; blank says why there is none.",
+    columns: [
+      ...["model", "arm", "induced", "measured", "suite", "metric", "grader"],
+      ...["kl", "delta", "ci_low", "ci_high", "p", "p_adjusted", "blank"],
+    ],
+    rows,
   };
 }
 
