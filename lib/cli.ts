@@ -22,6 +22,7 @@ import { score } from "./commands/score.js";
 import { study } from "./commands/study.js";
 import { tokenize } from "./commands/tokenize.js";
 import { train } from "./commands/train.js";
+import { worker } from "./commands/worker.js";
 import { CancelledError, UsageError, ValoraError } from "./errors.js";
 import { VERSION } from "./files/version.js";
 
@@ -39,6 +40,7 @@ const COMMANDS: readonly AnyCommand[] = [
   grade,
   evaluate,
   study,
+  worker,
   reportCommand,
   merge,
   bench,

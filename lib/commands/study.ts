@@ -1,7 +1,9 @@
 /** `valora study`: models × values × arms × doses × seeds, in one folder that can be stopped and continued at any point. */
 import { UsageError, ValoraError } from "../errors.js";
+import type { RunOptions, StudyResult } from "../study/run.js";
 import { defineCommand, MODEL_COMMON } from "./command.js";
 import type { CommandContext, Progress } from "./context.js";
+import { QUEUE_OPTIONS } from "./queue-options.js";
 
 export const study = defineCommand({
   name: "study",
@@ -22,6 +24,9 @@ export const study = defineCommand({
       describe: "training tokens a second for --plan (a probe of seconds)",
     },
     data: { type: "string", placeholder: "DIR", describe: "where the data's paths start (the file's folder)" },
+    ...QUEUE_OPTIONS,
+    status: { type: "boolean", default: false, describe: "print how far the queue is, and stop" },
+    slurm: { type: "string", placeholder: "FILE", describe: "write a script that submits the jobs to SLURM, and stop" },
   },
   commonOptions: MODEL_COMMON.filter((name) => name !== "seed" && name !== "on-error"),
   examples: ["valora study smoke --output smoke --plan", "valora study my-study.yaml --output my-study"],
@@ -32,7 +37,12 @@ export const study = defineCommand({
       import("../study/store.js"),
       import("../study/prepare-study.js"),
     ]);
+    if (options.status) return (await import("./study-queue.js")).showStatus(options, context);
     const file = await readStudy(path!, { data: options.data });
+    if (options.queue !== undefined) {
+      const { studyOnQueue } = await import("./study-queue.js");
+      return finish(await studyOnQueue(file, options, context), options.output, context);
+    }
     await using store = await StudyStore.open(options.output);
     const prepared = await prepareStudy(file, store, {
       device: options.device,
@@ -51,34 +61,47 @@ export const study = defineCommand({
     }
     if (prepared.models.length === 0) throw new UsageError(prepared.missing[0]!.reason);
     for (const note of prepared.data.notes) context.note(note);
-    const [{ runStudy }, { renderCheckpoints }] = await Promise.all([
-      import("../study/run.js"),
-      import("./study-tables.js"),
-    ]);
-    let bar: Progress | undefined;
-    try {
-      const result = await runStudy(prepared, store, {
-        openModel: open,
-        signal: context.signal,
-        onStart: ({ jobs, done, total, left }) => {
-          context.note(`study: ${jobs} jobs, ${done} of them done before`, { jobs, done });
-          bar = context.progress("study", "tokens", Math.ceil(total), Math.round(total - left));
-        },
-        onProgress: (done, detail) => bar?.update(Math.round(done), detail),
-        onJob: (job, failure) => {
-          context.event("job", { key: job.key, label: job.label, failure });
-          if (failure !== null) context.note(`failed: ${job.label}: ${failure}`);
-        },
-      });
-      bar?.stop();
-      await context.print(renderCheckpoints(result.checkpoints));
-      context.note(`results in ${result.items}; ${result.ran} jobs ran, ${result.reused} were done before`);
-      if (result.failures.length > 0) throw new StudyFailed(result.failures, options.output);
-    } finally {
-      bar?.stop();
+    if (options.slurm !== undefined) {
+      const { writeSlurm } = await import("./study-queue.js");
+      return writeSlurm(prepared, store, path!, options, context);
     }
+    const { runStudy } = await import("../study/run.js");
+    const result = await watched(context, (watch) =>
+      runStudy(prepared, store, { openModel: open, signal: context.signal, ...watch }),
+    );
+    await finish(result, options.output, context);
   },
 });
+
+/** Says how a study goes on: what `runStudy`, or a queue, tells of. */
+export async function watched<T>(
+  context: CommandContext,
+  work: (watch: Required<Pick<RunOptions, "onStart" | "onProgress" | "onJob">>) => Promise<T>,
+): Promise<T> {
+  let bar: Progress | undefined;
+  try {
+    return await work({
+      onStart: ({ jobs, done, total, left }) => {
+        context.note(`study: ${jobs} jobs, ${done} of them done before`, { jobs, done });
+        bar = context.progress("study", "tokens", Math.ceil(total), Math.round(total - left));
+      },
+      onProgress: (done, detail) => bar?.update(Math.round(done), detail),
+      onJob: (job, failure) => {
+        context.event("job", { key: job.key, label: job.label, failure });
+        if (failure !== null) context.note(`failed: ${job.label}: ${failure}`);
+      },
+    });
+  } finally {
+    bar?.stop();
+  }
+}
+
+async function finish(result: StudyResult, output: string, context: CommandContext): Promise<void> {
+  const { renderCheckpoints } = await import("./study-tables.js");
+  await context.print(renderCheckpoints(result.checkpoints));
+  context.note(`results in ${result.items}; ${result.ran} jobs ran, ${result.reused} were done before`);
+  if (result.failures.length > 0) throw new StudyFailed(result.failures, output);
+}
 
 /** What is left when some jobs failed and all others are done. */
 class StudyFailed extends ValoraError {

@@ -18,9 +18,9 @@ import { neutralPrompt, systemPrompt } from "./system-prompt.js";
 /** Raised where the same job would come to other results: a change of a measure or of the way pairs are drawn. */
 const CODE = { train: 1, crosstalk: 1, kl: 1, suite: 2 } as const;
 
-const key = z.string().regex(/^[a-z]+-[0-9a-f]{20}$/);
+export const keySchema = z.string().regex(/^[a-z]+-[0-9a-f]{20}$/);
 
-const modelRefSchema = z.object({
+export const modelRefSchema = z.object({
   name: z.string(),
   model: z.string(),
   chatTemplate: z.string().optional(),
@@ -30,12 +30,12 @@ const modelRefSchema = z.object({
 export type ModelRef = z.infer<typeof modelRefSchema>;
 
 const shared = {
-  key,
+  key: keySchema,
   /** For people: the first of the cells that want it. */
   label: z.string(),
   model: modelRefSchema,
   /** Keys of jobs that have to be done before. */
-  needs: z.array(key),
+  needs: z.array(keySchema),
 };
 
 const trainJobSchema = z.object({
@@ -72,7 +72,7 @@ const subjectSchema = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("system"), text: z.string() }),
   z.object({
     kind: z.literal("adapter"),
-    train: key,
+    train: keySchema,
     /** One of the job's doses; null is the end of the run. */
     dose: z.number().nullable(),
   }),

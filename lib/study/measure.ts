@@ -58,10 +58,12 @@ export async function writeMeasurements(
   measurements: AsyncIterable<Measurement>,
   answers: readonly AsyncIterable<StudyAnswer>[] = [],
 ): Promise<void> {
-  await writeFolder(store.pathOf(job.key), store.plannedManifest(job), async (draft) => {
+  const folder = await store.begin(job.key);
+  await writeFolder(folder, store.plannedManifest(job), async (draft) => {
     await writeLines(join(draft, "items.jsonl"), measurements);
     if (answers.length > 0) await writeLines(join(draft, "answers.jsonl"), chain(answers));
   });
+  await store.publish(job.key, folder);
 }
 
 async function writeLines(path: string, lines: AsyncIterable<object>): Promise<void> {

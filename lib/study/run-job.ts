@@ -3,6 +3,7 @@
  * model and the study's folder can call it: nothing here knows of the rest of the study.
  */
 import type { Model } from "../engine/model.js";
+import { throwIfAborted, ValoraError } from "../errors.js";
 import { runDivergence } from "./divergence.js";
 import type { EvaluateJob, Job } from "./jobs.js";
 import { runMeasures } from "./measure.js";
@@ -19,6 +20,40 @@ export async function runJob(job: Job, model: Model, tools: JobTools): Promise<v
 /** Jobs as `bundleJobs` puts them together. */
 export async function runTogether(jobs: readonly EvaluateJob[], model: Model, tools: JobTools): Promise<void> {
   return jobs[0]!.measure.kind === "kl" ? runDivergence(jobs, model, tools) : runMeasures(jobs, model, tools);
+}
+
+/**
+ * Runs a bundle. One that fails is run job by job, so that one bad adapter costs no other its results; each job's end is
+ * told, with what it failed with or null.
+ *
+ * @throws CancelledError, and whatever `onEnd` throws
+ */
+export async function runBundle(
+  jobs: readonly Job[],
+  model: Model,
+  toolsOf: (jobs: readonly Job[]) => JobTools,
+  onEnd: (job: Job, failure: unknown) => Promise<void>,
+): Promise<void> {
+  const tools = toolsOf(jobs);
+  try {
+    if (jobs.length === 1) await runJob(jobs[0]!, model, tools);
+    else await runTogether(jobs as EvaluateJob[], model, tools);
+  } catch (error) {
+    throwIfAborted(tools.signal);
+    if (jobs.length === 1) return onEnd(jobs[0]!, error);
+    for (const job of jobs) {
+      if (await tools.store.isDone(job.key)) await onEnd(job, null);
+      else await runBundle([job], model, toolsOf, onEnd);
+    }
+    return;
+  }
+  for (const job of jobs) await onEnd(job, null);
+}
+
+/** Why a job failed, in one sentence. */
+export function reasonOf(failure: unknown): string {
+  const message = failure instanceof Error ? failure.message : String(failure);
+  return failure instanceof ValoraError ? message : `unexpected: ${message.split("\n")[0]}`;
 }
 
 /** Training jobs alone; measuring jobs of the same model, prompts and measure together. Keeps the order otherwise. */

@@ -44,7 +44,7 @@ export function stepOfDose(dose: number | null, steps: number): number {
 
 /** @throws what training throws; the job's folder then holds what it can go on from */
 export async function runTrain(job: TrainJob, model: Model, tools: JobTools): Promise<void> {
-  const folder = tools.store.pathOf(job.key);
+  const folder = await tools.store.begin(job.key);
   for (let attempt = 0; ; attempt++) {
     try {
       await train(job, model, folder, tools);
@@ -61,6 +61,7 @@ export async function runTrain(job: TrainJob, model: Model, tools: JobTools): Pr
   for (const dose of job.doses) await describeDose(folder, dose, stepOfDose(dose, steps));
   const files = [null, ...job.doses].flatMap((dose) => ADAPTER_FILES.map((name) => join(doseFolder(dose), name)));
   await finishFolder(folder, { ...tools.store.plannedManifest(job), seed: job.seed, steps }, files);
+  await tools.store.publish(job.key, folder);
 }
 
 /** A run that is past a dose whose adapter is not there. */

@@ -7,10 +7,10 @@ import { throwIfAborted, ValoraError } from "../errors.js";
 import type { Manifest } from "../files/manifest.js";
 import { VERSION } from "../files/version.js";
 import { type Collection, collect } from "./collect.js";
-import type { EvaluateJob, Job, ModelRef } from "./jobs.js";
+import type { Job, ModelRef } from "./jobs.js";
 import { workOf } from "./plan.js";
 import type { PreparedStudy } from "./prepare-study.js";
-import { bundleJobs, runJob, runTogether } from "./run-job.js";
+import { bundleJobs, reasonOf, runBundle } from "./run-job.js";
 import type { JobTools } from "./run-train.js";
 import type { Failure, StudyStore } from "./store.js";
 
@@ -44,7 +44,7 @@ export async function runStudy(prepared: PreparedStudy, store: StudyStore, optio
 }
 
 /** What the results as a whole depend on. */
-function manifestOf({ file, models, jobs }: PreparedStudy): Manifest {
+export function manifestOf({ file, models, jobs }: PreparedStudy): Manifest {
   return {
     command: "study",
     options: { study: { ...file.study, data: undefined }, jobs: jobs.map(({ key }) => key) },
@@ -54,9 +54,9 @@ function manifestOf({ file, models, jobs }: PreparedStudy): Manifest {
 }
 
 /** A job whose need has failed. */
-class NeedFailed extends ValoraError {
-  constructor(message: string) {
-    super("ERR_STUDY", message);
+export class NeedFailed extends ValoraError {
+  constructor(label: string) {
+    super("ERR_STUDY", `it needs ${label}, which failed`);
   }
 }
 
@@ -120,29 +120,24 @@ class Runner {
       for (const job of bundle) {
         const lacking = job.needs.find((key) => this.failed.has(key));
         if (lacking === undefined) ready.push(job);
-        else await this.fail(job, new NeedFailed(`it needs ${this.labelOf(lacking)}, which failed`));
+        else await this.fail(job, new NeedFailed(this.labelOf(lacking)));
       }
-      if (ready.length > 0) await this.runBundle(ready, model);
+      if (ready.length > 0) await this.runReady(ready, model);
     }
   }
 
-  /** A bundle that fails is run job by job, so that one bad adapter costs no other its results. */
-  private async runBundle(jobs: readonly Job[], model: Model): Promise<void> {
-    try {
-      if (jobs.length === 1) await runJob(jobs[0]!, model, this.toolsOf(jobs));
-      else await runTogether(jobs as EvaluateJob[], model, this.toolsOf(jobs));
-    } catch (error) {
-      throwIfAborted(this.options.signal);
-      if (jobs.length > 1) {
-        for (const job of jobs) if (!(await this.store.isDone(job.key))) await this.runBundle([job], model);
-      } else await this.fail(jobs[0]!, error);
-    }
-    for (const job of jobs) {
-      if (this.failed.has(job.key) || this.done.has(job.key)) continue;
-      this.ran++;
-      this.finish(job);
-      this.options.onJob?.(job, null);
-    }
+  private async runReady(jobs: readonly Job[], model: Model): Promise<void> {
+    await runBundle(
+      jobs,
+      model,
+      (some) => this.toolsOf(some),
+      async (job, failure) => {
+        if (failure !== null) return this.fail(job, failure);
+        this.ran++;
+        this.finish(job);
+        this.options.onJob?.(job, null);
+      },
+    );
   }
 
   private toolsOf(jobs: readonly Job[]): JobTools {
@@ -176,8 +171,7 @@ class Runner {
   }
 
   private async fail(job: Job, error: unknown): Promise<void> {
-    const message = error instanceof Error ? error.message : String(error);
-    const reason = error instanceof ValoraError ? message : `unexpected: ${message.split("\n")[0]}`;
+    const reason = reasonOf(error);
     this.failed.add(job.key);
     this.failures.push({ key: job.key, label: job.label, reason });
     this.ended++;

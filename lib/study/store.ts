@@ -6,22 +6,31 @@
  *     adapters/KEY/                  a training job: run/ (the adapter at the end, metrics), at-DOSE/, manifest.json
  *     jobs/KEY/                      a measuring job: items.jsonl, answers.jsonl where it wrote any, manifest.json
  *     parts/                         answers of measuring jobs that are under way
+ *     working/KEY.TOKEN/             a job that one of several processes has under way (lib/queue)
+ *     queue.jsonl                    the jobs that those processes take
  *     failures/KEY.json              the reason of a job that failed; tried again next time
  *     items.jsonl, checkpoints.csv   the results, written at the end, with examples.jsonl and answers.jsonl
  *
  * A job is done where its manifest is there and every file has the hash that it names.
+ *
+ * One process works in the folder (`open`), or many under one queue (`openQueued`, `join`). Of many, each works on a job
+ * in a folder of its own, which takes its place whole by one rename: the first to finish wins, and the others' bytes
+ * would have been the same. A training job that was begun elsewhere is taken over by renaming its folder away from
+ * whoever had it, so that two never write the same checkpoints.
  */
-import { mkdir, open, readdir, readFile, rm } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { lstat, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describeFileError, FileError, UsageError } from "../errors.js";
 import { readWholeFolder } from "../files/artefact-folder.js";
-import { writeFileAtomic } from "../files/atomic.js";
+import { syncFolder, writeFileAtomic } from "../files/atomic.js";
 import type { Manifest } from "../files/manifest.js";
 import { VERSION } from "../files/version.js";
 import type { Job } from "./jobs.js";
 
 const LOCK = "lock.json";
+const WORKING = "working";
 /** What may lie in a folder before its study file does. */
 const OWN = new Set([LOCK, "study.yaml", "data"]);
 
@@ -34,34 +43,113 @@ export interface Failure {
 export class StudyStore implements AsyncDisposable {
   readonly folder: string;
 
-  private constructor(folder: string) {
+  private constructor(
+    folder: string,
+    private readonly sharing: "alone" | "shared",
+  ) {
     this.folder = folder;
   }
 
   /**
    * Makes the folder, or takes one that is empty or holds a study.
    *
-   * @throws UsageError where it holds other work, or another process works in it
+   * @throws UsageError where it holds other work, or another process or a queue works in it
    * @throws FileError
    */
   static async open(folder: string): Promise<StudyStore> {
-    try {
-      await mkdir(folder, { recursive: true });
-      const names = await readdir(folder);
-      const stranger = names.includes("study.yaml") ? undefined : names.find((name) => !OWN.has(name));
-      if (stranger !== undefined)
-        throw new UsageError(`output ${folder}: it holds ${stranger} and no study; choose another folder`);
-      await takeLock(folder);
+    await guard(folder, async () => {
+      await makeFolder(folder);
+      await takeLock(folder, { pid: process.pid, host: hostname() });
+      await adoptTraining(folder);
       await removeDrafts(folder, 3);
-    } catch (error) {
-      if (error instanceof UsageError) throw error;
-      throw new FileError(`output ${folder} cannot be used: ${describeFileError(error)}`, { cause: error });
-    }
-    return new StudyStore(folder);
+    });
+    return new StudyStore(folder, "alone");
   }
 
+  /**
+   * The same for work that a queue hands out: the lock names the queue's round instead of a process, and stays until
+   * `release`. Where another round holds it, that one goes on.
+   *
+   * @param proposed 16 hexadecimal digits, for a folder that no queue works in yet
+   * @throws UsageError where it holds other work, or a process works in it
+   * @throws FileError
+   */
+  static async openQueued(folder: string, proposed: string): Promise<{ store: StudyStore; round: string }> {
+    const holder = await guard(folder, async () => {
+      await makeFolder(folder);
+      return takeLock(folder, { queue: proposed });
+    });
+    return { store: new StudyStore(folder, "shared"), round: holder?.queue ?? proposed };
+  }
+
+  /** The folder of a study, for one of many that work on its jobs: takes no lock. */
+  static join(folder: string): StudyStore {
+    return new StudyStore(folder, "shared");
+  }
+
+  /** Gives the folder back; a queue keeps it until `release`. */
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.sharing === "alone") await rm(join(this.folder, LOCK), { force: true });
+  }
+
+  /** Another round takes the place of the one that holds the lock. */
+  async renew(round: string): Promise<void> {
+    await writeFileAtomic(join(this.folder, LOCK), JSON.stringify({ queue: round } satisfies QueueLock));
+  }
+
+  /** Ends a queue's hold. */
+  async release(): Promise<void> {
     await rm(join(this.folder, LOCK), { force: true });
+  }
+
+  /**
+   * The folder to work on a job in: its own place, or, where others may do the same job, one that nobody else writes to.
+   * A training job that was begun and not finished is taken along.
+   */
+  async begin(key: string): Promise<string> {
+    if (this.sharing === "alone") return this.pathOf(key);
+    const working = join(this.folder, WORKING);
+    await mkdir(working, { recursive: true });
+    const path = join(working, `${key}.${randomBytes(8).toString("hex")}`);
+    if (!key.startsWith("train-")) return path;
+    const begun = (await readdir(working)).filter((name) => name.startsWith(`${key}.`));
+    for (const candidate of [...begun.map((name) => join(working, name)), this.pathOf(key)]) {
+      if (candidate === this.pathOf(key) && (await this.isDone(key))) continue;
+      if (!(await renameIfThere(candidate, path))) continue;
+      if ((await lstat(path)).isDirectory()) {
+        await removeDrafts(path, 3);
+        break;
+      }
+      await rm(path, { force: true }); // a link, which would lead out of the folder
+    }
+    return path;
+  }
+
+  /** Puts a job's finished folder, manifest and all, into its place; gives it up where the job has been done meanwhile. */
+  async publish(key: string, path: string): Promise<void> {
+    const place = this.pathOf(key);
+    if (path === place) return;
+    await mkdir(dirname(place), { recursive: true });
+    for (;;) {
+      if (await this.isDone(key)) break;
+      const moved = await rename(path, place).then(
+        () => true,
+        (error: NodeJS.ErrnoException) => {
+          if (error.code === "ENOTEMPTY" || error.code === "EEXIST") return false;
+          throw error;
+        },
+      );
+      if (moved) return syncFolder(dirname(place));
+      // Something damaged or half done is in the way.
+      await renameIfThere(place, `${path}.old`);
+      await rm(`${path}.old`, { recursive: true, force: true });
+    }
+    await rm(path, { recursive: true, force: true });
+  }
+
+  /** What lost workers were doing, when nothing is left to do. */
+  async forgetWorking(): Promise<void> {
+    await rm(join(this.folder, WORKING), { recursive: true, force: true });
   }
 
   /** What measuring jobs that are under way have got so far. */
@@ -106,6 +194,14 @@ export class StudyStore implements AsyncDisposable {
     await writeFileAtomic(this.failurePath(key), `${JSON.stringify(failure, null, 2)}\n`);
   }
 
+  /** Why a job failed; null where it did not. */
+  async failureOf(key: string): Promise<Failure | null> {
+    return readFile(this.failurePath(key), "utf8").then(
+      (text) => JSON.parse(text) as Failure,
+      () => null,
+    );
+  }
+
   async forgetFailures(): Promise<void> {
     await rm(join(this.folder, "failures"), { recursive: true, force: true });
   }
@@ -115,25 +211,41 @@ export class StudyStore implements AsyncDisposable {
   }
 }
 
-interface Lock {
+interface ProcessLock {
   pid: number;
   host: string;
 }
 
-/** One process at a time: two would write the same checkpoints. A lock whose process is gone is taken over. */
-async function takeLock(folder: string): Promise<void> {
+interface QueueLock {
+  /** The round of the queue. */
+  queue: string;
+}
+
+type Lock = ProcessLock | QueueLock;
+
+/**
+ * One process at a time, or one queue: two would write the same checkpoints. A lock whose process is gone is taken over.
+ *
+ * @returns the queue that holds the folder already, where `own` is a queue too
+ */
+async function takeLock(folder: string, own: Lock): Promise<QueueLock | null> {
   const path = join(folder, LOCK);
-  const content = JSON.stringify({ pid: process.pid, host: hostname() } satisfies Lock);
   for (let attempt = 0; ; attempt++) {
     try {
       const file = await open(path, "wx");
-      await file.writeFile(content);
+      await file.writeFile(JSON.stringify(own));
       await file.close();
-      return;
+      return null;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     }
     const holder = await readLock(path);
+    if (holder !== null && "queue" in holder) {
+      if ("queue" in own) return holder;
+      throw new UsageError(
+        `output ${folder}: a queue hands out this study's jobs; use --queue to attach to it, or remove ${path} where it is gone`,
+      );
+    }
     if (attempt > 0 || (holder !== null && isAlive(holder)))
       throw new UsageError(
         `output ${folder}: ${holder === null ? "another process" : `process ${holder.pid} on ${holder.host}`} works on this study; wait for it, or remove ${path} where it is gone`,
@@ -145,7 +257,8 @@ async function takeLock(folder: string): Promise<void> {
 /** Null where the lock is gone, or was left half-written by a process that was killed. */
 async function readLock(path: string): Promise<Lock | null> {
   try {
-    const { pid, host } = JSON.parse(await readFile(path, "utf8")) as Partial<Lock>;
+    const { pid, host, queue } = JSON.parse(await readFile(path, "utf8")) as Partial<ProcessLock & QueueLock>;
+    if (typeof queue === "string" && /^[0-9a-f]{16}$/.test(queue)) return { queue };
     return typeof pid === "number" && typeof host === "string" ? { pid, host } : null;
   } catch {
     return null;
@@ -153,7 +266,7 @@ async function readLock(path: string): Promise<Lock | null> {
 }
 
 /** Processes of other machines cannot be asked, so they count as alive. */
-function isAlive({ pid, host }: Lock): boolean {
+function isAlive({ pid, host }: ProcessLock): boolean {
   if (host !== hostname()) return true;
   if (pid === process.pid) return false;
   try {
@@ -162,6 +275,46 @@ function isAlive({ pid, host }: Lock): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "EPERM";
   }
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const names = await readdir(folder);
+  const stranger = names.includes("study.yaml") ? undefined : names.find((name) => !OWN.has(name));
+  if (stranger !== undefined)
+    throw new UsageError(`output ${folder}: it holds ${stranger} and no study; choose another folder`);
+}
+
+async function guard<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw new FileError(`output ${folder} cannot be used: ${describeFileError(error)}`, { cause: error });
+  }
+}
+
+/** Takes over the training that a queue's workers had begun; what they had measured halfway is of no use. */
+async function adoptTraining(folder: string): Promise<void> {
+  const working = join(folder, WORKING);
+  for (const name of await readdir(working).catch(() => [] as string[])) {
+    const key = name.split(".")[0]!;
+    if (!/^train-[0-9a-f]{20}$/.test(key)) continue;
+    await mkdir(join(folder, "adapters"), { recursive: true });
+    // Where the place is taken, what is there stays.
+    await rename(join(working, name), join(folder, "adapters", key)).catch(() => {});
+  }
+  await rm(working, { recursive: true, force: true });
+}
+
+async function renameIfThere(from: string, to: string): Promise<boolean> {
+  return rename(from, to).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return false;
+      throw error;
+    },
+  );
 }
 
 /** Removes what a killed process was writing: hidden names that end in .tmp, as lib/files makes them. */
