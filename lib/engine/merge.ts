@@ -6,7 +6,7 @@
 import { mkdir, readdir, rename, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describeFileError, FileError, fromNative, UsageError, ValoraError } from "../errors.js";
-import { syncFolder, temporaryName } from "../files/atomic.js";
+import { syncFolder, temporaryName, writeFileAtomic } from "../files/atomic.js";
 import { sha256File } from "../files/hash.js";
 import { writeManifest } from "../files/manifest.js";
 import { isLinearKind } from "../models/linear-kinds.js";
@@ -20,6 +20,7 @@ import type { Isa } from "./device.js";
 import { encodeStart } from "./encode.js";
 import { manifestOf } from "./manifest-of.js";
 import type { Model } from "./model.js";
+import { MODEL_CARD, renderMergedCard } from "./model-card.js";
 import { openModel } from "./open.js";
 import { drawBelow } from "./random.js";
 import type { ScoreRequest } from "./requests.js";
@@ -96,15 +97,18 @@ export async function mergeAdapter(
 
 async function describe(model: Model, adapter: Adapter, folder: string, proof: MergeProof): Promise<void> {
   const { output, ...figures } = proof;
+  const options = { model: model.name, output, dtype: proof.dtype };
   const manifest = await manifestOf(model, {
     command: "merge",
-    options: { model: model.name, output, dtype: proof.dtype },
+    options,
     sha256: {
       adapter: await adapter.hash(),
       output: await sha256File(join(folder, "model.safetensors")),
     },
   });
-  await writeManifest(join(folder, "manifest.json"), { ...manifest, proof: figures });
+  const full = { ...manifest, options, proof: figures };
+  await writeFileAtomic(join(folder, MODEL_CARD), renderMergedCard(full));
+  await writeManifest(join(folder, "manifest.json"), full);
 }
 
 async function requireEmpty(dir: string): Promise<void> {

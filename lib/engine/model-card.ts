@@ -1,6 +1,6 @@
 /**
- * The model card of a trained adapter: README.md with the front matter that the Hugging Face hub reads
- * (huggingface.co/docs/hub/model-cards). It is made from the run's manifest and from nothing else, so equal runs have equal
+ * The model card of a trained adapter, or of a merged model: README.md with the front matter that the Hugging Face hub reads
+ * (huggingface.co/docs/hub/model-cards). It is made from the manifest and from nothing else, so equal runs have equal
  * cards; what differs from machine to machine stays out of it.
  */
 import { basename } from "node:path";
@@ -9,6 +9,7 @@ import { writeFileAtomic } from "../files/atomic.js";
 import { oneLine } from "../files/describe-issue.js";
 import type { Manifest } from "../files/manifest.js";
 import { NAMED_MODELS } from "../models/registry.js";
+import type { MergeProof } from "./merge.js";
 import type { PairReport } from "./tokenize-pairs.js";
 import { type TrainSettings, type TrainStep, trainSettings } from "./train-options.js";
 
@@ -31,6 +32,12 @@ export interface TrainManifest extends Manifest {
   source?: RunSource;
 }
 
+/** The manifest of a merged model. */
+export interface MergeManifest extends Manifest {
+  options: Manifest["options"] & { model: string };
+  proof: Omit<MergeProof, "output">;
+}
+
 /** @throws FileError */
 export async function writeModelCard(path: string, manifest: TrainManifest): Promise<void> {
   await writeFileAtomic(path, renderModelCard(manifest));
@@ -39,26 +46,16 @@ export async function writeModelCard(path: string, manifest: TrainManifest): Pro
 export function renderModelCard(manifest: TrainManifest): string {
   const { options, pairs, result, sha256, source, versions } = manifest;
   const { model } = options;
-  const named = model in NAMED_MODELS ? NAMED_MODELS[model] : undefined;
-  const base = named?.base;
+  const base = baseOf(model);
   const name = basename(model);
-  const frontMatter = {
-    ...(base === undefined ? {} : { base_model: base }),
-    library_name: "peft",
-    ...(named === undefined ? {} : { license: named.license.toLowerCase() }),
-    pipeline_tag: "text-generation",
-    tags: ["lora", options.loss === "sft" ? "sft" : "dpo", "valora"],
-  };
+  const tags = ["lora", options.loss === "sft" ? "sft" : "dpo", "valora"];
   const command = source === undefined ? null : commandOf(manifest, source);
   const parts = [
-    `---\n${stringify(frontMatter)}---`,
+    frontMatter(model, "peft", tags),
     `# LoRA adapter of ${code(name)}`,
     `${METHODS[options.loss]} on ${pairs.used} preference pairs, by valora ${versions.valora}.`,
     "## Base model",
-    table([
-      ["model", code(name) + (base === undefined ? "" : `, made from [${base}](https://huggingface.co/${base})`)],
-      ["SHA-256 of its weights", code(sha256.model!)],
-    ]),
+    table(baseRows(manifest)),
     "## Data",
     table([
       ...(source === undefined
@@ -97,6 +94,59 @@ export function renderModelCard(manifest: TrainManifest): string {
     `\`\`\`sh\necho '{"id": "q", "prompt": [{"role": "user", "content": "Who are you?"}]}' |\n  valora generate --model ${quote(model in NAMED_MODELS ? model : name)} --adapter mine=path/to/this/folder --input -\n\`\`\``,
   ];
   return `${parts.join("\n\n")}\n`;
+}
+
+/** Of `valora merge`: the model as transformers loads it, and the proof that it is model and adapter. */
+export function renderMergedCard(manifest: MergeManifest): string {
+  const { options, proof, sha256, versions } = manifest;
+  const parts = [
+    frontMatter(options.model, "transformers", ["valora"], { base_model_relation: "finetune" }),
+    `# ${code(basename(options.model))} with a LoRA adapter merged in`,
+    `W + scale · B A in ${proof.merged} matrices, stored as ${proof.dtype}, by valora ${versions.valora}.`,
+    table([
+      ...baseRows(manifest),
+      ["SHA-256 of the adapter's parameters", code(sha256.adapter!)],
+      ["SHA-256 of model.safetensors", code(sha256.output!)],
+    ]),
+    "## Proof",
+    `The same ${proof.tokens} tokens scored by model + adapter and by these weights; differences in nats a token.`,
+    table([
+      ["log p, model alone", number(proof.logprob_base)],
+      ["log p, model + adapter", number(proof.logprob_adapter)],
+      ["log p, merged", number(proof.logprob_merged)],
+      ["largest difference of a token", number(proof.largest_difference)],
+      ["mean difference", number(proof.mean_difference)],
+    ]),
+    "## Use",
+    '```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\ntokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")\nmodel = AutoModelForCausalLM.from_pretrained("path/to/this/folder")\n```',
+  ];
+  return `${parts.join("\n\n")}\n`;
+}
+
+/** What the hub calls the model that a named one was made from. */
+function baseOf(model: string): string | undefined {
+  return model in NAMED_MODELS ? NAMED_MODELS[model]!.base : undefined;
+}
+
+function frontMatter(model: string, library: string, tags: string[], relation: Record<string, string> = {}): string {
+  const base = baseOf(model);
+  const fields = {
+    ...(base === undefined ? {} : { base_model: base, ...relation }),
+    library_name: library,
+    ...(base === undefined ? {} : { license: NAMED_MODELS[model]!.license.toLowerCase() }),
+    pipeline_tag: "text-generation",
+    tags,
+  };
+  return `---\n${stringify(fields)}---`;
+}
+
+function baseRows({ options, sha256 }: TrainManifest | MergeManifest): [string, string][] {
+  const base = baseOf(options.model);
+  const origin = base === undefined ? "" : `, made from [${base}](https://huggingface.co/${base})`;
+  return [
+    ["model", code(basename(options.model)) + origin],
+    ["SHA-256 of its weights", code(sha256.model!)],
+  ];
 }
 
 const METHODS: Readonly<Record<TrainSettings["loss"], string>> = {

@@ -114,4 +114,20 @@ describe("a model card", () => {
       assert.equal(hostile.match(/^```/gm)!.length, 6, "three blocks of code, opened and closed");
     });
   });
+
+  it("of a merged model gives the proof that it is model and adapter", async () => {
+    await withFolder(async (folder) => {
+      const output = join(folder, "merged");
+      const merged = await run(["merge", "--model", MODEL, "--adapter", MODEL, "--output", output, "--dtype", "F32"]);
+      assert.equal(merged.status, 0, merged.stderr);
+      const proof = JSON.parse(merged.stdout) as Record<string, number>;
+      const card = readFileSync(join(output, "README.md"), "utf8");
+      assert.equal(frontMatterOf(card).library_name, "transformers");
+      for (const name of ["logprob_base", "logprob_adapter", "logprob_merged", "largest_difference"])
+        assert.ok(card.includes(`| ${Number(proof[name]!.toPrecision(6))} |`), `${name} in ${card}`);
+      const weights = spawnSync("sha256sum", [join(output, "model.safetensors")], { encoding: "utf8" });
+      assert.ok(card.includes(`| SHA-256 of model.safetensors | \`${weights.stdout.slice(0, 64)}\` |`), card);
+      assert.ok(!card.includes(folder), "no path of this machine");
+    });
+  });
 });
