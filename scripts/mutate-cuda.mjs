@@ -39,7 +39,7 @@ function verdict(build, folder, { file, text }) {
   const source = file.endsWith(".cu") ? mutant : join(folder, "cuda", object);
   if (source !== mutant) writeFileSync(source, readFileSync(join(root, "native/cuda", object)));
   const compiled = run("c++", [
-    ...["-x", "c++", "-std=c++20", "-O2", "-ffp-contract=off", "-Wno-unknown-pragmas"],
+    ...["-x", "c++", "-std=c++20", "-O1", "-ffp-contract=off", "-Wno-unknown-pragmas"],
     ...["-I", folder, "-I", join(root, "native"), "-c", source, "-o", join(folder, "mutant.o")],
   ]);
   if (!compiled.ok) throw new MutationFailed(`${file}, changed, does not compile:\n${compiled.text}`);

@@ -276,6 +276,32 @@ TEST(CudaLinear, ATreesGradientIsItsOwnInEveryOrder) {
   }
 }
 
+TEST(CudaLinear, ATreesGradientIsLeftAloneByWhatOtherTreesRowsHold) {
+  Random random(49);
+  const int64_t rows = 80, cols = 50, rank = 20;
+  Matrix x = Matrix::random(random, rows, cols), dt = Matrix::random(random, rows, rank);
+  const RowRange tree{0, 70};
+  Matrix da(rank, cols), db(cols, rank);
+  da.fill(0);
+  db.fill(0);
+  cuda::lora_gradient(da.view(), db.view(), x.view(), x.view(), dt.view(), dt.view(), 0.3f, &tree,
+                      1, nullptr);
+  for (Matrix* broken : {&x, &dt}) {
+    const Matrix whole = *broken;
+    for (int64_t n = tree.count; n < rows; ++n) {
+      for (int64_t c = 0; c < broken->cols(); ++c) broken->at(n, c) = NAN;
+    }
+    Matrix da_now(rank, cols), db_now(cols, rank);
+    da_now.fill(0);
+    db_now.fill(0);
+    cuda::lora_gradient(da_now.view(), db_now.view(), x.view(), x.view(), dt.view(), dt.view(),
+                        0.3f, &tree, 1, nullptr);
+    EXPECT_TRUE(same_bits(da_now, da));
+    EXPECT_TRUE(same_bits(db_now, db));
+    *broken = whole;
+  }
+}
+
 // Inputs of whole tiles on aligned memory, so that traffic is what the shapes ask for.
 class CudaLinearCounts : public testing::Test {
  protected:
