@@ -24,6 +24,7 @@ import {
   gateSchema,
   type Requirement,
   STUDIES,
+  type StudyMessage,
   studyAt,
   studySchema,
   WORKERS,
@@ -143,6 +144,8 @@ class QueueWorker {
     }
     const able = this.requirements.filter((requirement) => lackOf(this.offer, requirement) === null);
     const isOpen = ({ model }: Requirement): boolean => this.opened?.name === nameOf(model);
+    // Who sees no study's folder cannot look up what comes next either.
+    if (this.requirements.length === 0) return [];
     return [GATES, ...[...able.filter(isOpen), ...able.filter((one) => !isOpen(one))].map(({ queue }) => queue)];
   }
 
@@ -153,10 +156,24 @@ class QueueWorker {
     for (const text of rounds.length === 0 ? [] : await redis.mget(rounds.map(studyAt))) {
       if (text === null) continue;
       const study = this.parse(studySchema, text, "a study");
-      for (const requirement of study?.requirements ?? []) found.set(requirement.queue, requirement);
+      if (study === null || !(await this.sees(study))) continue;
+      for (const requirement of study.requirements) found.set(requirement.queue, requirement);
     }
     this.requirements = [...found.values()];
     for (const { model } of this.requirements) await this.look(model);
+  }
+
+  /** Whether a study's folder is where it should be on this machine. */
+  private async sees({ folder, requirements }: StudyMessage): Promise<boolean> {
+    const { root } = this.options;
+    const reason = await studyFolder(root, folder).then(
+      () => null,
+      (error: Error) => error.message,
+    );
+    if (reason === null) return true;
+    for (const { model } of requirements) this.offer.lacking[model.identity] ??= reason;
+    this.complain(`a study is left to others: ${reason}; is --shared ${root} the folder that all machines see?`);
+    return false;
   }
 
   /** Null for what is not what it should be: said once, and passed over. */
@@ -252,7 +269,12 @@ class QueueWorker {
   private async performGate(task: Task): Promise<void> {
     const { round, folder, gate } = check(gateSchema, task.data);
     const { plan } = await this.findPlan(folder, round);
-    await openGate(this.producer, { plan, folder }, gate);
+    try {
+      await openGate(this.producer, { plan, folder }, gate);
+    } catch (error) {
+      if (error instanceof ValoraError) throw error;
+      throw new TransientError(`the queue did not take what comes next: ${(error as Error).message}`, { cause: error });
+    }
   }
 
   private async end(round: string, { key, failure }: Pick<EndedMessage, "key" | "failure">): Promise<void> {
