@@ -81,6 +81,11 @@ function* lines() {
 }
 
 const STEPS = {
+  async make(folder) {
+    const path = join(folder, "pairs.jsonl");
+    await pipeline(Readable.from(lines()), createWriteStream(path));
+    return { pairs: PAIRS, megabytes: Math.round(statSync(path).size / 1e6) };
+  },
   async read(folder) {
     const { readPreferenceData } = await import("../dist/index.js");
     let pairs = 0;
@@ -105,7 +110,9 @@ const STEPS = {
   },
   async curate(folder) {
     const { curate } = await import("../dist/index.js");
-    const { scan } = await curate([join(folder, "labelled.jsonl")], join(folder, "curated"), {
+    const { scan } = await curate({
+      inputs: [join(folder, "labelled.jsonl")],
+      output: join(folder, "curated"),
       minPairs: 100,
       heldOut: 0.1,
       nearDuplicates: NEAR,
@@ -130,20 +137,16 @@ async function runStep(name, folder) {
 async function main() {
   const folder = mkdtempSync(join(tmpdir(), "valora-million-"));
   try {
-    await pipeline(Readable.from(lines()), createWriteStream(join(folder, "pairs.jsonl")));
-    console.log(`${PAIRS} pairs, ${Math.round(statSync(join(folder, "pairs.jsonl")).size / 1e6)} MB`);
     for (const name of Object.keys(STEPS)) {
       const words = [fileURLToPath(import.meta.url), "--step", name, "--folder", folder];
-      const near = ["--near-duplicates", given["near-duplicates"]];
-      const child = spawnSync(process.execPath, [...words, ...near], { encoding: "utf8" });
+      const options = ["--pairs", given.pairs, "--near-duplicates", given["near-duplicates"]];
+      const child = spawnSync(process.execPath, [...words, ...options], { encoding: "utf8" });
       if (child.status !== 0) throw new Error(`${name}: ${child.stderr}`);
-      const { pairs, seconds, cpuSeconds, peakMiB, left } = JSON.parse(child.stdout);
+      const { pairs, seconds, cpuSeconds, peakMiB, ...more } = JSON.parse(child.stdout);
       if (pairs !== PAIRS) throw new Error(`${name}: ${pairs} of ${PAIRS} pairs`);
       // A machine that does other work as well tells little by the clock.
       const rates = `${Math.round(pairs / seconds)} pairs/s, ${Math.round(pairs / cpuSeconds)} pairs per CPU second`;
-      console.log(
-        `${name.padEnd(8)}${rates}, at most ${peakMiB} MiB${left === undefined ? "" : ` ${JSON.stringify(left)}`}`,
-      );
+      console.log(`${name.padEnd(8)}${rates}, at most ${peakMiB} MiB ${JSON.stringify(more)}`);
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });

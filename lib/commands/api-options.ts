@@ -54,6 +54,17 @@ export function apiOptions(options: ApiValues): Partial<OpenExtractorOptions> {
   };
 }
 
+/** Null, and no words, where the options give no prices. */
+export function describePrice(
+  { "api-price-in": priceIn, "api-price-out": priceOut }: ApiValues,
+  tokensIn: number,
+  tokensOut: number,
+): { price: number | null; words: string } {
+  if (priceIn === undefined || priceOut === undefined) return { price: null, words: "" };
+  const price = (tokensIn * priceIn + tokensOut * priceOut) / 1e6;
+  return { price, words: `: a price of about ${price.toFixed(price < 1 ? 4 : 2)}` };
+}
+
 interface Asking extends Pick<EstimateOptions, "values" | "cache"> {
   extractor: Extractor;
   /** Reads all input from its start. */
@@ -76,14 +87,11 @@ export async function noteEstimate(
   const onError = options["on-error"];
   const estimate = await estimateAsking(pairs(), sizeOf, { values, cache, onError, signal: context.signal });
   const { requests, known, tokensIn, tokensOut } = estimate;
-  const [priceIn, priceOut] = [options["api-price-in"], options["api-price-out"]];
-  const price =
-    priceIn === undefined || priceOut === undefined ? null : (tokensIn * priceIn + tokensOut * priceOut) / 1e6;
+  const { price, words } = describePrice(options, tokensIn, tokensOut);
   const count = (value: number): string => value.toLocaleString("en-US");
   context.note(
     `to ask: ${count(requests)} requests (${count(known)} responses are answered already), about ` +
-      `${count(tokensIn)} tokens in and ${count(tokensOut)} out, at 4 characters a token` +
-      (price === null ? "" : `: a price of about ${price.toFixed(price < 1 ? 4 : 2)}`),
+      `${count(tokensIn)} tokens in and ${count(tokensOut)} out, at 4 characters a token${words}`,
     { requests, known, tokens_in: tokensIn, tokens_out: tokensOut, price },
   );
 }

@@ -172,7 +172,7 @@ export const TEMPLATE_OPTION = {
 export const ADAPTER_OPTION = {
   type: "strings",
   placeholder: "NAME=DIR",
-  describe: "repeatable; base, without DIR, is the model alone (base)",
+  describe: "repeatable; base has no DIR: the model alone (base)",
 } as const satisfies Option;
 
 /** Keeps the literal types of the table, so that `run` sees exact option types. */

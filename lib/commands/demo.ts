@@ -7,9 +7,9 @@ export const demo = defineCommand({
   name: "demo",
   summary: "induce three traits into a small real model and show what moved",
   description:
-    "Fetches SmolLM2-135M-Instruct, trains one adapter for each of three personality traits, and measures on held-out " +
-    "statements of five traits what each of them moved. Prints the crosstalk matrix and one answer before and after; " +
-    "writes a report. A second run does again only what has changed.",
+    "Fetches SmolLM2-135M-Instruct and runs the study smoke on it: one adapter for each of three personality traits, with " +
+    "controls, and what each moved on held-out statements of five traits. Prints the crosstalk matrix and one answer " +
+    "before and after; writes a report. A second run does again only what has changed.",
   options: {
     output: {
       type: "string",
@@ -23,7 +23,7 @@ export const demo = defineCommand({
       default: 5,
       minimum: 0,
       aboveMinimum: true,
-      describe: "for training and scoring; a slow machine does less",
+      describe: "for training and measuring; a slow machine does less",
     },
     model: {
       type: "string",
@@ -45,11 +45,14 @@ export const demo = defineCommand({
       const { pullWithProgress } = await import("./pull.js");
       await pullWithProgress(options.model, context);
     }
-    await using model = await openFromOptions(options, context);
-    const result = await runDemo(model, {
+    const result = await runDemo({
       output: options.output,
       minutes: options.minutes,
       seed: options.seed,
+      model: options.model,
+      device: options.device,
+      compute: options.compute,
+      openModel: (ref) => openFromOptions({ ...options, model: ref.model }, context),
       view: context,
       signal: context.signal,
     });
@@ -62,8 +65,10 @@ export const demo = defineCommand({
       );
     if (result.cuts.length > 0)
       await context.print(`\nCut to stay within --minutes ${options.minutes}: ${result.cuts.join("; ")}.\n`);
-    if (result.reused.length > 0)
-      await context.print(`\nUnchanged since an earlier run: ${result.reused.join(", ")}.\n`);
+    if (result.reused > 0)
+      await context.print(
+        `\nUnchanged since an earlier run: ${result.reused} of ${result.reused + result.ran} jobs.\n`,
+      );
     const seconds = (performance.now() - started) / 1000;
     await context.print(`\nReport (${seconds.toFixed(0)} s): ${resolve(result.report)}\n`);
   },

@@ -1,8 +1,11 @@
-/** `valora eval`: suites of tasks under any number of adapters, into an evaluation folder. */
+/**
+ * `valora eval`: suites of tasks under any number of adapters, or asked of a model behind an endpoint, into an evaluation
+ * folder.
+ */
 import { UsageError } from "../errors.js";
 import type { PlannedTask, Subject } from "../evaluation/plan.js";
+import type { Examinee } from "../evaluation/remote.js";
 import type { SummaryRow } from "../evaluation/summary.js";
-import { API_OPTIONS } from "./api-options.js";
 import {
   ADAPTER_OPTION,
   type CommonValues,
@@ -12,12 +15,13 @@ import {
   TEMPLATE_OPTION,
 } from "./command.js";
 import type { CommandContext } from "./context.js";
+import { ENDPOINT_OPTIONS, endpointOf, modelEndpoint, noteAsking, openEndpoint } from "./endpoint-options.js";
 import { gradersFromOptions } from "./grader-options.js";
-import { loadAdapters, openFromOptions, parseAdapters } from "./model-options.js";
+import { type AdapterChoice, loadAdapters, openFromOptions, parseAdapters } from "./model-options.js";
 import { effectiveOptions } from "./output.js";
 
 const OPTIONS = {
-  model: { type: "string", placeholder: "M", describe: "name, .gguf file or safetensors folder" },
+  model: { type: "string", placeholder: "M", describe: "name, .gguf or folder; without it, --api-model" },
   adapter: ADAPTER_OPTION,
   suite: {
     type: "strings",
@@ -29,7 +33,14 @@ const OPTIONS = {
   data: { type: "string", placeholder: "DIR", describe: "folder of data sets (the hub, else small samples)" },
   grader: { type: "strings", placeholder: "G", describe: "repeatable; reads answers in place of the tasks' own" },
   "grader-model": { type: "string", placeholder: "M", describe: "for graders that end in -judge" },
-  ...API_OPTIONS,
+  ...ENDPOINT_OPTIONS,
+  turns: {
+    type: "integer",
+    placeholder: "N",
+    default: 5,
+    minimum: 1,
+    describe: "answers in each conversation of multi_turn",
+  },
   system: { type: "string", placeholder: "TEXT", describe: "system message in front of prompts that are messages" },
   list: { type: "boolean", default: false, describe: "show suites, tasks and data sets, and stop" },
   "chat-template": TEMPLATE_OPTION,
@@ -50,35 +61,57 @@ export const evaluate = defineCommand({
   examples: [
     "valora eval --model smollm2-135m-instruct --suite qa:mmlu --limit 50 \\",
     "  --adapter base --adapter kind=adapters/kind --output results/kind",
+    "valora eval --api-url https://host/v1 --api-model NAME \\",
+    "  --suite safety:advbench --output results/name",
   ],
   async run(options, context) {
     if (options.list || options.suite.includes("list")) return listSuites(options, context);
-    const { model: name, output } = options;
-    if (name === undefined) throw new UsageError("give the model with --model M");
+    const { output } = options;
+    const endpoint = options.model === undefined ? modelEndpoint(options) : null;
     if (output === undefined) throw new UsageError("give the folder of the results with --output DIR");
     if (options.suite.length === 0) throw new UsageError("give at least one --suite NAME[:TASK]; --list shows them");
     const choices = parseAdapters(options.adapter);
+    if (endpoint !== null) refuseLocalOptions(options, choices);
+    const [graderEndpoint, simulatorEndpoint] = [endpointOf(options, "grader"), endpointOf(options, "simulator")];
     const { readsSeveral } = await import("../evaluation/graders/open.js");
     const several = options.grader.find(readsSeveral);
     if (several !== undefined)
       throw new UsageError(
         `--grader ${several} reads several things at once; give those wanted, as in ${several}:empathy`,
       );
-    const [{ DataSources }, { chooseTasks }, { planTasks }, { writeEvaluation }, folders] = await Promise.all([
-      import("../evaluation/sources.js"),
-      import("../evaluation/suites.js"),
-      import("../evaluation/plan.js"),
-      import("../evaluation/write-folder.js"),
-      import("../files/artefact-folder.js"),
-    ]);
+    const [{ DataSources }, { chooseTasks }, { planTasks }, { UserSimulator }, { writeEvaluation }, folders] =
+      await Promise.all([
+        import("../evaluation/sources.js"),
+        import("../evaluation/suites.js"),
+        import("../evaluation/plan.js"),
+        import("../evaluation/simulator.js"),
+        import("../evaluation/write-folder.js"),
+        import("../files/artefact-folder.js"),
+      ]);
     await folders.checkFolder(output, context.command);
     const { signal } = context;
-    const opener = gradersFromOptions(options, options["grader-model"], context);
-    const onNote = (message: string): void => context.note(message);
+    const opener = gradersFromOptions(
+      { ...options, "api-url": graderEndpoint?.url, "api-model": graderEndpoint?.model },
+      options["grader-model"],
+      context,
+      graderEndpoint?.keyNames,
+    );
+    // Many tasks of one data set have the same to say of it.
+    const noted = new Set<string>();
+    const onNote = (message: string): void => {
+      if (!noted.has(message)) context.note(message);
+      noted.add(message);
+    };
     const data = new DataSources({ folder: options.data, signal, onNote });
     const tasks = await chooseTasks(options.suite, data);
-    await using model = await openFromOptions({ ...options, model: name }, context);
-    const adapters = await loadAdapters(model, choices, context);
+    await using local =
+      options.model === undefined ? null : await openFromOptions({ ...options, model: options.model }, context);
+    const model: Examinee = local ?? (await openEndpoint(endpoint!, options, context));
+    const adapters = local === null ? { base: null } : await loadAdapters(local, choices, context);
+    const simulator =
+      simulatorEndpoint === null
+        ? undefined
+        : new UserSimulator(await openEndpoint(simulatorEndpoint, options, context));
     const subjects = Object.entries(adapters).map(
       ([adapter, loaded]): Subject => ({
         names: { adapter, ...(options.system === undefined ? {} : { arm: "system" }) },
@@ -90,6 +123,8 @@ export const evaluate = defineCommand({
       data,
       limit: options.limit,
       seed: options.seed,
+      turns: options.turns,
+      simulator,
       signal,
       onNote,
       ...(options.grader.length === 0 ? {} : { graders: options.grader }),
@@ -98,6 +133,7 @@ export const evaluate = defineCommand({
     };
     const planned = await planTasks(model, subjects, tasks, run);
     noteSystem(options, planned, context);
+    if (local === null) noteRawText(planned, context);
     const manifest = await planManifest(options, subjects, planned, context.command, model);
     if (await folders.isFolderUpToDate(output, manifest)) {
       context.note(`${output} is up to date: its manifest says that it was made from the same`);
@@ -108,6 +144,13 @@ export const evaluate = defineCommand({
     context.note(
       `${planned.length} tasks, ${questions} questions, ${subjects.length} models${known === 0 ? "" : `; ${known} tasks are known already`}`,
       { tasks: planned.length, questions, models: subjects.length, known },
+    );
+    const unknown = planned.filter(({ parts }) => parts.some(({ there }) => !there));
+    noteAsking(
+      unknown.map(({ asking }) => asking),
+      local === null,
+      options,
+      context,
     );
     const bar = context.progress("evaluating", "questions", questions);
     let rows: SummaryRow[] = [];
@@ -127,6 +170,21 @@ export const evaluate = defineCommand({
   },
 });
 
+/** @throws UsageError for what only a model that is open here can have */
+function refuseLocalOptions(options: Options, choices: readonly AdapterChoice[]): void {
+  const adapter = choices.find(({ dir }) => dir !== null);
+  if (adapter !== undefined)
+    throw new UsageError(`--adapter ${adapter.name}: adapters are put on a local model; give it with --model M`);
+  if (options["chat-template"] !== undefined)
+    throw new UsageError("--chat-template: a model behind an endpoint has its own; leave the option out");
+}
+
+/** An endpoint of chat completions takes messages alone. */
+function noteRawText(planned: readonly PlannedTask[], context: CommandContext): void {
+  const raw = planned.filter(({ messages }) => !messages).map(({ task }) => `${task.suite}:${task.name}`);
+  if (raw.length > 0) context.note(`${raw.join(", ")}: the prompts are raw text, and go out as a user's message`);
+}
+
 /** A system message that stands nowhere changes nothing, which a user should know. */
 function noteSystem({ system }: Options, planned: readonly PlannedTask[], context: CommandContext): void {
   if (system === undefined) return;
@@ -142,7 +200,7 @@ async function planManifest(
   subjects: readonly Subject[],
   planned: readonly PlannedTask[],
   command: string,
-  model: import("../engine/model.js").Model,
+  model: Examinee,
 ) {
   const [{ manifestOf }, { sha256Json }] = await Promise.all([
     import("../engine/manifest-of.js"),

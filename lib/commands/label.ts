@@ -10,7 +10,7 @@ import { API_OPTIONS, apiOptions, noteEstimate } from "./api-options.js";
 import { type CommonValues, defineCommand, MODEL_COMMON, type OptionValues, OUTPUT_OPTION } from "./command.js";
 import type { CommandContext } from "./context.js";
 import { openFromOptions } from "./model-options.js";
-import { effectiveOptions, withPlannedSink } from "./output.js";
+import { manifestOfOptions, withPlannedSink } from "./output.js";
 import { PREFERENCE_OPTIONS, preferenceOptions } from "./preference-options.js";
 import { PROBE_OPTIONS, runTrainProbe, TRAIN_PROBE_OPTIONS } from "./train-probe.js";
 
@@ -178,10 +178,9 @@ export async function openNamedExtractor(
 
 /** Of everything that decides the result: options, files by content, the extractor by its settings. */
 async function planManifest(options: Options, extractor: Extractor): Promise<Manifest> {
-  const [{ sha256File, sha256IfFile }, { settingsHash }, { VERSION }] = await Promise.all([
+  const [{ sha256File, sha256IfFile }, { settingsHash }] = await Promise.all([
     import("../files/hash.js"),
     import("../values/score-cache.js"),
-    import("../files/version.js"),
   ]);
   const sha256: Record<string, string> = { extractor: settingsHash(extractor) };
   for (const [index, path] of options.input.entries()) {
@@ -196,13 +195,7 @@ async function planManifest(options: Options, extractor: Extractor): Promise<Man
   }
   if (options.values !== undefined) sha256.values = await sha256File(options.values);
   if (options.probe !== undefined) sha256.probe = await sha256File(options.probe);
-  return {
-    command: "label",
-    options: { ...effectiveOptions(options), extractor: extractor.name },
-    seed: options.seed,
-    versions: { valora: VERSION, node: process.versions.node },
-    sha256,
-  };
+  return manifestOfOptions("label", options, sha256, { extractor: extractor.name });
 }
 
 /** How many responses express each value: what a user looks at first. */

@@ -80,6 +80,23 @@ async function planManifest(command: string, { options, model, adapters }: Origi
   return manifestOf(model, { command, options: effectiveOptions(options), seed: options.seed, sha256 });
 }
 
+/** Of a result that is made from options and files; `replaced` says some of the options in another way. */
+export async function manifestOfOptions(
+  command: string,
+  options: CommonValues,
+  sha256: Record<string, string>,
+  replaced: Record<string, unknown> = {},
+): Promise<Manifest> {
+  const { VERSION } = await import("../files/version.js");
+  return {
+    command,
+    options: { ...effectiveOptions(options), ...replaced },
+    seed: options.seed,
+    versions: { valora: VERSION, node: process.versions.node },
+    sha256,
+  };
+}
+
 /** Those that have a say in the results. */
 export function effectiveOptions(options: object): Record<string, unknown> {
   return Object.fromEntries(

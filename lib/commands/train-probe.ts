@@ -5,7 +5,7 @@ import type { Value } from "../values/taxonomy.js";
 import type { CommonValues, OptionTable, OptionValues } from "./command.js";
 import type { CommandContext } from "./context.js";
 import { openFromOptions } from "./model-options.js";
-import { effectiveOptions, withPlannedSink } from "./output.js";
+import { manifestOfOptions, withPlannedSink } from "./output.js";
 
 /** Those of the probe extractor, and of training one. */
 export const PROBE_OPTIONS = {
@@ -109,19 +109,10 @@ export function nothingLabelled(
 }
 
 async function planManifest(input: string, options: Options, model: Promise<string>): Promise<Manifest> {
-  const [{ sha256File, sha256IfFile }, { VERSION }] = await Promise.all([
-    import("../files/hash.js"),
-    import("../files/version.js"),
-  ]);
+  const { sha256File, sha256IfFile } = await import("../files/hash.js");
   const sha256: Record<string, string> = { model: await model };
   const data = await sha256IfFile(input);
   if (data !== null) sha256.data = data;
   if (options.values !== undefined) sha256.values = await sha256File(options.values);
-  return {
-    command: "label",
-    options: effectiveOptions(options),
-    seed: options.seed,
-    versions: { valora: VERSION, node: process.versions.node },
-    sha256,
-  };
+  return manifestOfOptions("label", options, sha256);
 }

@@ -83,8 +83,8 @@ export const train = defineCommand({
   name: "train",
   summary: "induce a value: LoRA by DPO on preference pairs",
   description:
-    "Trains one LoRA adapter on preference pairs. Equal options and seed give a bit-identical adapter, on any number of " +
-    "threads, interrupted or not. Ctrl-C ends the step and checkpoints; --resume goes on.",
+    "Trains one LoRA adapter on preference pairs; the same options and seed give the same bits. Ctrl-C " +
+    "ends the step and checkpoints; --resume goes on.",
   options: OPTIONS,
   commonOptions: MODEL_COMMON,
   examples: [

@@ -35,6 +35,14 @@ export class KeyMap {
     this.values[place] = value + 1;
   }
 
+  /** Forgets all keys, and gives their memory back. */
+  clear(): void {
+    this.size = 0;
+    this.low = new Uint32Array(FIRST_CAPACITY);
+    this.high = new Uint32Array(FIRST_CAPACITY);
+    this.values = new Uint32Array(FIRST_CAPACITY);
+  }
+
   /** Where the key is, or would go. */
   private placeOf([low, high]: Key): number {
     const mask = this.values.length - 1;

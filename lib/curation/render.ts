@@ -71,6 +71,12 @@ function renderCounts({ subsets }: Curation): string[] {
     ];
   });
   const titles = ["value", "chosen + rejected = total", "flipped", "share*"];
+  // Traits, planted attributes, values of one's own: the study has nothing to say of them.
+  if (shared.length === 0)
+    return textTable(
+      titles.slice(0, 3),
+      rows.map((row) => row.slice(0, 3)),
+    );
   return [
     ...textTable([...titles, "in the study", "flipped", "share*"], rows),
     `* of the pairs of these ${shared.length} values, which the study (arXiv 2605.07925) gives figures for`,

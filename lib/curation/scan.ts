@@ -126,6 +126,8 @@ class Scanner {
   finish(): Scan {
     const { table, promptKeys } = this;
     const { nearDuplicates, signal } = this.options;
+    // All pairs are known: what recognised them makes room for what looks for near-duplicates.
+    for (const keys of [this.prompts, this.pairs, this.ids]) keys.clear();
     let promptGroups: Uint32Array = Uint32Array.from({ length: promptKeys.length }, (_, prompt) => prompt);
     const kept = new Uint8Array(table.length).fill(1);
     if (nearDuplicates !== null) {

@@ -1,4 +1,5 @@
-/** How much work a demo does in the minutes it is given, from the speed of its first training step. */
+/** How much of the study `smoke` a demo does in the minutes it is given: all of it, or ever less. */
+import type { StudyChange } from "../study/read-study.js";
 
 export interface DemoPlan {
   /** Training pairs of each induced trait. */
@@ -6,47 +7,45 @@ export interface DemoPlan {
   epochs: number;
   /** Held-out pairs of each measured trait. */
   heldOutPairs: number;
+  /** Prompts that divergence is sampled with. */
+  klPrompts: number;
+  /** Random pairs and system prompts beside the induced traits. */
+  controls: boolean;
 }
 
-/** The whole demo, then ever smaller ones. The last is done whatever the time. */
+/** The whole study, then ever smaller ones. The last is done whatever the time. */
 export const DEMO_PLANS: readonly DemoPlan[] = [
-  { trainPairs: 64, epochs: 2, heldOutPairs: 64 },
-  { trainPairs: 64, epochs: 2, heldOutPairs: 32 },
-  { trainPairs: 64, epochs: 1, heldOutPairs: 32 },
-  { trainPairs: 32, epochs: 1, heldOutPairs: 32 },
-  { trainPairs: 32, epochs: 1, heldOutPairs: 16 },
+  { trainPairs: 64, epochs: 2, heldOutPairs: 32, klPrompts: 8, controls: true },
+  { trainPairs: 64, epochs: 2, heldOutPairs: 16, klPrompts: 4, controls: true },
+  { trainPairs: 64, epochs: 1, heldOutPairs: 16, klPrompts: 4, controls: true },
+  { trainPairs: 32, epochs: 1, heldOutPairs: 16, klPrompts: 4, controls: true },
+  { trainPairs: 32, epochs: 1, heldOutPairs: 16, klPrompts: 0, controls: false },
 ];
 
-/** Pairs of an optimiser step. */
-export const BATCH_PAIRS = 8;
-
-export interface DemoWork {
-  /** Adapters trained. */
-  induced: number;
-  measured: number;
-  /** Adapters scored, the untrained model among them. */
-  scored: number;
-}
-
-/**
- * A trained pair costs a forward and a backward pass over prompt and both statements. A scored pair costs the forward
- * pass of its two statements alone, since all share one prompt: about a seventh (measured on 2 cores, AVX2).
- */
-const SCORED_PAIR_COST = 1 / 7;
-
-/** Seconds that a plan takes where training makes `pairsPerSecond`. */
-export function expectedSeconds(plan: DemoPlan, work: DemoWork, pairsPerSecond: number): number {
-  const trained = plan.trainPairs * plan.epochs * work.induced;
-  const scored = plan.heldOutPairs * work.measured * work.scored * SCORED_PAIR_COST;
-  return (trained + scored) / pairsPerSecond;
+/** What a plan says otherwise than the study's file. */
+export function changesOf(plan: DemoPlan): StudyChange[] {
+  return [
+    [["pairs", "train"], plan.trainPairs],
+    [["pairs", "held-out"], plan.heldOutPairs],
+    [["training", "epochs"], plan.epochs],
+    [["kl", "prompts"], plan.klPrompts],
+    ...(plan.controls ? [] : [[["arms"], ["induce"]] satisfies StudyChange]),
+  ];
 }
 
 /** The largest plan that fits into `seconds`, else the smallest. */
-export function choosePlan(seconds: number, work: DemoWork, pairsPerSecond: number): DemoPlan {
-  return DEMO_PLANS.find((plan) => expectedSeconds(plan, work, pairsPerSecond) <= seconds) ?? DEMO_PLANS.at(-1)!;
+export async function choosePlan(
+  seconds: number,
+  secondsOf: (plan: DemoPlan) => Promise<number>,
+): Promise<{ plan: DemoPlan; expectedSeconds: number }> {
+  for (const plan of DEMO_PLANS) {
+    const expectedSeconds = await secondsOf(plan);
+    if (expectedSeconds <= seconds || plan === DEMO_PLANS.at(-1)) return { plan, expectedSeconds };
+  }
+  throw new RangeError("there are no plans");
 }
 
-/** What a plan leaves out of the whole demo, one phrase each. */
+/** What a plan leaves out of the whole study, one phrase each. */
 export function describeCuts(plan: DemoPlan): string[] {
   const whole = DEMO_PLANS[0]!;
   const cuts: string[] = [];
@@ -55,5 +54,10 @@ export function describeCuts(plan: DemoPlan): string[] {
   if (plan.epochs < whole.epochs) cuts.push(`${plan.epochs} epoch instead of ${whole.epochs}`);
   if (plan.heldOutPairs < whole.heldOutPairs)
     cuts.push(`${plan.heldOutPairs} held-out pairs a trait instead of ${whole.heldOutPairs}`);
+  if (plan.klPrompts < whole.klPrompts)
+    cuts.push(
+      plan.klPrompts === 0 ? "no divergence" : `divergence by ${plan.klPrompts} instead of ${whole.klPrompts} prompts`,
+    );
+  if (!plan.controls) cuts.push("no controls");
   return cuts;
 }

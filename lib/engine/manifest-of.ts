@@ -5,8 +5,8 @@ import type { Model } from "./model.js";
 
 export type Work = Pick<Manifest, "command" | "options" | "sha256"> & { seed?: number };
 
-/** `work.sha256` beside that of the model. */
-export async function manifestOf(model: Model, work: Work): Promise<Manifest> {
+/** `work.sha256` beside that of the model, whether it is open here or behind an endpoint. */
+export async function manifestOf(model: Pick<Model, "hash"> & { device: object }, work: Work): Promise<Manifest> {
   return {
     ...work,
     versions: { valora: VERSION, node: process.versions.node },

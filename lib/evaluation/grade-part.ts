@@ -1,5 +1,6 @@
 /** Measurements of a part of answers: what the questions read themselves, then what each grader says. */
 
+import type { Prompt } from "../engine/encode.js";
 import { DataFormatError, UsageError } from "../errors.js";
 import { sha256Json } from "../files/hash.js";
 import { subjectOf } from "./graders/agreement.js";
@@ -14,6 +15,7 @@ import {
   writeParts,
 } from "./parts.js";
 import type { PlannedPart } from "./plan.js";
+import { messagesOf } from "./remote.js";
 import type { GenerationQuestion, Question, Task } from "./task.js";
 
 /** Opens a grader by its name; whoever gives it disposes of what it opened. */
@@ -62,12 +64,12 @@ export async function gradePart(
       for (const [metric, y] of Object.entries(read)) await write(0, measurement(question, line, metric, y));
     }
     for (const { metric, grader } of graders) {
-      const waiting: { question: GenerationQuestion; line: AnswerLine }[] = [];
+      const waiting: Asked[] = [];
       const asked = (async function* (): AsyncGenerator<Answer> {
         for await (const pair of paired(questions(), readPart<AnswerLine>(answers.path))) {
           waiting.push(pair);
-          const { question, line } = pair;
-          yield { id: answerId(line), prompt: question.prompt, text: line.text, reference: question.reference };
+          const { question, line, prompt } = pair;
+          yield { id: answerId(line), prompt, text: line.text, reference: question.reference };
         }
       })();
       for await (const grade of grader.grade(asked, { signal: options.signal })) {
@@ -85,7 +87,7 @@ function metricOf(name: string, named: Readonly<Record<string, string>>): string
   return named[name] ?? (same === undefined ? undefined : named[same]) ?? name.slice(name.indexOf(":") + 1);
 }
 
-const answerId = ({ item, sample }: AnswerLine): string => `${item} ${sample}`;
+const answerId = ({ item, sample, turn }: AnswerLine): string => `${item} ${sample} ${turn ?? ""}`;
 
 /** Grades come in the order of the answers; a grader may leave some out. */
 function takeGraded<T extends { line: AnswerLine }>(waiting: T[], { id, grader }: Grade): T {
@@ -94,18 +96,30 @@ function takeGraded<T extends { line: AnswerLine }>(waiting: T[], { id, grader }
   throw new DataFormatError(`the grader ${grader} graded "${id}", which it was not given, or out of order`);
 }
 
-function measurement(question: GenerationQuestion, { sample }: AnswerLine, metric: string, y: number): MeasurementLine {
+/** Each answer of a conversation is an item: "multi_turn:7:3" is the third. */
+function measurement(
+  question: GenerationQuestion,
+  { sample, turn }: AnswerLine,
+  metric: string,
+  y: number,
+): MeasurementLine {
   const several = (question.samples ?? 1) > 1;
-  return { metric, item: question.id, cluster: question.cluster, ...(several ? { sample } : {}), y };
+  const item = turn === undefined ? question.id : `${question.id}:${turn}`;
+  return { metric, item, cluster: question.cluster, ...(several ? { sample } : {}), y };
 }
 
-/** Each answer with its question; both come in the same order, with any number of answers to a question. */
-async function* paired(
-  questions: AsyncIterable<Question>,
-  answers: AsyncIterable<AnswerLine>,
-): AsyncGenerator<{ question: GenerationQuestion; line: AnswerLine }> {
+/** An answer with its question, and what it answers: all that was said before it in a conversation. */
+interface Asked {
+  question: GenerationQuestion;
+  line: AnswerLine;
+  prompt: Prompt;
+}
+
+/** Questions and answers come in the same order, with any number of answers to a question. */
+async function* paired(questions: AsyncIterable<Question>, answers: AsyncIterable<AnswerLine>): AsyncGenerator<Asked> {
   const source = questions[Symbol.asyncIterator]();
   let question: GenerationQuestion | undefined;
+  let last: Asked | undefined;
   try {
     for await (const line of answers) {
       while (question?.id !== line.item) {
@@ -113,9 +127,14 @@ async function* paired(
         if (next.done) throw new DataFormatError(`the answer to "${line.item}" has no question; the data have changed`);
         question = next.value as GenerationQuestion;
       }
-      yield { question, line };
+      last = { question, line, prompt: line.user === undefined ? question.prompt : goOn(last!, line.user) };
+      yield last;
     }
   } finally {
     await source.return?.();
   }
+}
+
+function goOn({ prompt, line }: Asked, user: string): Prompt {
+  return [...messagesOf(prompt), { role: "assistant", content: line.text }, { role: "user", content: user }];
 }

@@ -18,8 +18,11 @@ export function defaultPartsFolder(): string {
 export interface AnswerLine {
   item: string;
   sample: number;
+  /** In a conversation, from 1; and what the user said before it, where that is not the prompt. */
+  turn?: number;
+  user?: string;
   text: string;
-  tokens: number;
+  tokens: number | null;
   finish: "stop" | "length";
 }
 

@@ -1,5 +1,5 @@
 /**
- * Runs tasks on one open model and any number of subjects: every likelihood question in one scoring pass for all of them,
+ * Runs tasks on one model and any number of subjects: every likelihood question in one scoring pass for all of them,
  * every generation question in one generating pass, graders afterwards. What a subject has a part for is not asked again.
  *
  * Questions are taken in blocks, so memory grows neither with a task nor with what its answers weigh.
@@ -12,15 +12,16 @@ import { NotFiniteError, throwIfAborted } from "../errors.js";
 import { gradePart, type OpenGrader } from "./grade-part.js";
 import type { Measurement } from "./item.js";
 import { type AnswerLine, type MeasurementLine, readPart, writeParts } from "./parts.js";
-import type { PlannedTask, PlanOptions, Subject } from "./plan.js";
-import type { GenerationQuestion, LikelihoodQuestion, Question, Task } from "./task.js";
+import { adaptersOf, blocksOf, indexOf, type PassOptions, passOptions, questionsOf } from "./pass.js";
+import type { PlannedTask, Subject } from "./plan.js";
+import type { Examinee } from "./remote.js";
+import type { LikelihoodQuestion, Question, Task } from "./task.js";
+import { writeAnswers } from "./write-answers.js";
 
-export interface RunOptions extends PlanOptions {
+export interface RunOptions extends PassOptions {
   /** Replaces the graders that tasks name. */
   graders?: readonly string[] | undefined;
   openGrader?: OpenGrader | undefined;
-  /** Told why a question was left out. */
-  onSkip?: (message: string) => void;
   onProgress?: (progress: RunProgress) => void;
 }
 
@@ -41,9 +42,6 @@ export interface TaskOutcome {
   answers: AsyncIterable<AnswerLine> | null;
 }
 
-/** Questions that are taken up together. */
-const BLOCK = 64;
-
 /**
  * Task by task, within one subject by subject. An outcome's measurements may be read until the next one is asked for, and
  * after.
@@ -51,7 +49,7 @@ const BLOCK = 64;
  * @throws CancelledError, after which every task that had been finished is kept
  */
 export async function* runTasks(
-  model: Model,
+  model: Examinee,
   subjects: readonly Subject[],
   planned: readonly PlannedTask[],
   options: RunOptions,
@@ -68,8 +66,9 @@ export async function* runTasks(
     if (missing.length > 0) {
       const asked = missing.map((index) => subjects[index]!);
       const paths = missing.map((index) => plan.parts[index]!.path);
-      if (plan.kind === "likelihood") await scoreTask(model, asked, plan, paths, options, report);
-      else await generateTask(model, asked, plan, paths, options, report);
+      // No plan holds log-probabilities of a model that gives none.
+      if (plan.kind === "likelihood") await scoreTask(model as Model, asked, plan, paths, options, report);
+      else await writeAnswers(model, asked, plan, paths, options, report);
     }
     for (const [index, subject] of subjects.entries()) {
       const { path, key } = plan.parts[index]!;
@@ -93,24 +92,6 @@ async function* named(task: Task, lines: AsyncIterable<MeasurementLine>): AsyncG
   for await (const line of lines) yield { suite: task.suite, task: task.name, ...line };
 }
 
-function questionsOf({ task }: PlannedTask, { data, limit, seed, signal }: RunOptions): AsyncIterable<Question> {
-  // What there is to be said of the data has been said by the plan.
-  return (async function* () {
-    yield* task.load(data, { limit, seed, signal });
-  })();
-}
-
-async function* blocksOf<Q extends Question>(questions: AsyncIterable<Question>): AsyncGenerator<Q[]> {
-  let block: Q[] = [];
-  for await (const question of questions) {
-    block.push(question as Q);
-    if (block.length < BLOCK) continue;
-    yield block;
-    block = [];
-  }
-  if (block.length > 0) yield block;
-}
-
 /** Subjects that see the same prompts: one pass serves them. */
 function bySystem(subjects: readonly Subject[]): Map<string | undefined, number[]> {
   const groups = new Map<string | undefined, number[]>();
@@ -118,20 +99,6 @@ function bySystem(subjects: readonly Subject[]): Map<string | undefined, number[
     groups.set(system, [...(groups.get(system) ?? []), index]);
   });
   return groups;
-}
-
-function adaptersOf(subjects: readonly Subject[], indices: readonly number[]) {
-  return Object.fromEntries(indices.map((index) => [`subject ${index}`, subjects[index]!.adapter]));
-}
-
-const indexOf = (adapter: string): number => Number(adapter.slice("subject ".length));
-
-function passOptions({ signal, onError, onSkip }: RunOptions) {
-  return {
-    ...(signal === undefined ? {} : { signal }),
-    ...(onError === undefined ? {} : { onError }),
-    ...(onSkip === undefined ? {} : { onSkip }),
-  };
 }
 
 async function scoreTask(
@@ -216,67 +183,4 @@ function finite(y: number, task: Task, { id }: Question, metric: string): number
   throw new NotFiniteError(
     `${task.suite}:${task.name}, question "${id}": ${metric} is ${y}, which is no finite number`,
   );
-}
-
-async function generateTask(
-  model: Model,
-  subjects: readonly Subject[],
-  plan: PlannedTask,
-  paths: readonly string[],
-  options: RunOptions,
-  report: (done: number) => void,
-): Promise<void> {
-  let done = 0;
-  await writeParts<AnswerLine>(paths, async (write) => {
-    for await (const block of blocksOf<GenerationQuestion>(questionsOf(plan, options))) {
-      const questions = new Map(block.map((question) => [question.id, question]));
-      // Questions of a task mostly have the same settings; a pass takes those that do.
-      const passes = new Map<string, GenerationQuestion[]>();
-      for (const question of block) {
-        const { maxNewTokens, temperature = 0, samples = 1 } = question;
-        const key = JSON.stringify([maxNewTokens, temperature, samples]);
-        passes.set(key, [...(passes.get(key) ?? []), question]);
-      }
-      const answers = subjects.map(() => new Map<string, AnswerLine[]>());
-      for (const [system, indices] of bySystem(subjects)) {
-        for (const pass of passes.values()) {
-          const { maxNewTokens, temperature = 0, samples = 1 } = pass[0]!;
-          const generated = model.generate(
-            pass.map(({ id, prompt }) => ({ id, prompt: withSystem(prompt, system) })),
-            {
-              adapters: adaptersOf(subjects, indices),
-              maxNewTokens,
-              temperature,
-              samples,
-              seed: options.seed,
-              ...passOptions(options),
-            },
-          );
-          for await (const { id, adapter, sample, text, tokens, finish } of generated) {
-            const cut = cutAtStop(text ?? "", questions.get(id)!.stop ?? []);
-            const line: AnswerLine = {
-              item: id,
-              sample,
-              text: cut.text,
-              tokens: tokens.length,
-              finish: cut.stopped ? "stop" : finish,
-            };
-            const own = answers[indexOf(adapter)]!;
-            own.set(id, [...(own.get(id) ?? []), line]);
-          }
-        }
-      }
-      for (const [index, own] of answers.entries())
-        for (const { id } of block) for (const line of own.get(id) ?? []) await write(index, line);
-      done += block.length;
-      report(done);
-    }
-  });
-}
-
-/** The text before the first of `stop`, as lm-evaluation-harness cuts it. */
-export function cutAtStop(text: string, stop: readonly string[]): { text: string; stopped: boolean } {
-  let cut = text;
-  for (const mark of stop) if (mark !== "") cut = cut.split(mark, 1)[0] as string;
-  return { text: cut, stopped: cut.length < text.length };
 }

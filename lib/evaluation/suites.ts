@@ -29,7 +29,7 @@ const FILE = "file=";
 /**
  * The tasks of every "NAME", "NAME:TASK", "NAME:GROUP", "NAME:file=PATH" and suite file "FILE.yaml", each once, in the
  * order in which they are asked for. A suite by its name alone leaves out groups that end in "_0shot", which ask the same
- * questions again.
+ * questions again, and tasks that need something more.
  *
  * @throws UsageError for what there is not, naming what there is
  * @throws FileError, DataFormatError from a user's files
@@ -63,7 +63,7 @@ async function tasksFor(word: string, data: DataSources): Promise<readonly Task[
     return suite.open(rest.slice(FILE.length));
   }
   const tasks = await tasksOf(suite, data);
-  if (rest === null) return tasks.filter(({ group }) => !group?.endsWith("_0shot"));
+  if (rest === null) return tasks.filter(({ group, onDemand }) => !group?.endsWith("_0shot") && !onDemand);
   const found = tasks.filter((task) => task.name === rest || task.group === rest);
   if (found.length > 0) return found;
   const names = [...new Set(tasks.map((task) => task.group ?? task.name))].join(", ");

@@ -23,6 +23,8 @@ export interface Task {
   name: string;
   /** One phrase for the list of suites. */
   about: string;
+  /** Left out where the suite is asked for by its name alone: it needs something that not everyone has. */
+  onDemand?: true;
   /** Tasks that are also summed up together, item by item, and asked for by this name: the subjects of MMLU. */
   group?: string;
   source: SourceName;
@@ -51,6 +53,8 @@ export interface LoadOptions {
   limit?: number | undefined;
   /** Of whatever a task draws. */
   seed: number;
+  /** The model's answers in a conversation; default 5. */
+  turns?: number | undefined;
   signal?: AbortSignal | undefined;
   /** Told what a user should know of the data: a sample instead of the whole, rows left out. */
   onNote?: ((message: string) => void) | undefined;
@@ -94,6 +98,8 @@ export interface GenerationQuestion extends QuestionBase {
   samples?: number;
   /** The answer ends before the first of these texts. */
   stop?: readonly string[];
+  /** The prompt opens a conversation, which a simulated user goes on with. One answer to each turn: `samples` is 1. */
+  conversation?: Conversation;
   /** For graders that look for a value. */
   value?: string;
   /** For graders that compare. */
@@ -102,9 +108,16 @@ export interface GenerationQuestion extends QuestionBase {
   read?(text: string, info: AnswerInfo): Record<string, number>;
 }
 
+export interface Conversation {
+  /** The model's answers in it; at least 1. */
+  turns: number;
+  /** Who the user is and what about: what the simulator is told, in the second person. */
+  user: string;
+}
+
 export interface AnswerInfo {
-  /** Before the text was cut at a stop. */
-  tokens: number;
+  /** Before the text was cut at a stop; null where an endpoint does not say. */
+  tokens: number | null;
   /** "stop" also where a stop text ended it. */
   finish: "stop" | "length";
 }

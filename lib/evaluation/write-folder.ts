@@ -1,11 +1,11 @@
 /** Runs planned tasks into the draft of an evaluation folder: items, examples and answers (.jsonl), summary.csv and .json. */
 import { join } from "node:path";
 import { stringify } from "csv-stringify/sync";
-import type { Model } from "../engine/model.js";
 import { type AtomicWriter, createAtomicWriter, writeFileAtomic } from "../files/atomic.js";
 import { examplesOf } from "./example.js";
 import { formatItem } from "./item.js";
 import type { PlannedTask, Subject } from "./plan.js";
+import type { Examinee } from "./remote.js";
 import { type RunOptions, runTasks } from "./run.js";
 import { Summary, type SummaryRow } from "./summary.js";
 
@@ -13,7 +13,7 @@ const COLUMNS = ["suite", "task", "metric", "adapter", "value", "stderr", "ci_lo
 
 /** @returns the rows of the summary */
 export async function writeEvaluation(
-  model: Model,
+  model: Examinee,
   subjects: readonly Subject[],
   planned: readonly PlannedTask[],
   folder: string,

@@ -205,7 +205,7 @@ function makeByteLevel(
       byte_fallback: false,
       ignore_merges: pre.ignoreMerges ?? false,
       vocab: vocabulary.byText,
-      merges: parseMerges(Array.isArray(merges) ? merges : [], vocabulary.byText),
+      merges: parseMerges(Array.isArray(merges) ? merges : [], new Set(vocabulary.tokens)),
     },
   };
 }

@@ -2,6 +2,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseDocument } from "yaml";
 import { describeFileError, FileError } from "../errors.js";
 import { parseYaml } from "../files/yaml-file.js";
 import { NAMED_MODELS } from "../models/registry.js";
@@ -13,12 +14,17 @@ const PROFILES = fileURLToPath(new URL("../../data/studies/", import.meta.url));
 export interface StudyFile {
   /** Where it was read. */
   path: string;
-  /** As it was written. */
+  /** As it was written, with the changes that were asked for. */
   text: string;
   study: Study;
 }
 
+/** A field by its path in the file, and what it is to say. */
+export type StudyChange = [path: string[], value: unknown];
+
 export interface ReadStudyOptions {
+  /** Made to the text before it is read. */
+  changes?: readonly StudyChange[] | undefined;
   /** Folder that relative paths of the data start from; default: that of the study file. */
   data?: string | undefined;
 }
@@ -29,7 +35,8 @@ export interface ReadStudyOptions {
  * @throws DataFormatError naming file, line and field
  */
 export async function readStudy(nameOrPath: string, options: ReadStudyOptions = {}): Promise<StudyFile> {
-  const { path, text } = await readText(nameOrPath);
+  const { path, text: written } = await readText(nameOrPath);
+  const text = options.changes === undefined ? written : changeText(written, options.changes);
   const study = parseYaml(text, path, studySchema);
   const folder = dirname(resolve(path));
   const data = options.data === undefined ? folder : resolve(options.data);
@@ -52,6 +59,12 @@ export async function readStudy(nameOrPath: string, options: ReadStudyOptions = 
       },
     },
   };
+}
+
+function changeText(text: string, changes: readonly StudyChange[]): string {
+  const document = parseDocument(text);
+  for (const [path, value] of changes) document.setIn(path, document.createNode(value));
+  return document.toString();
 }
 
 async function readText(nameOrPath: string): Promise<{ path: string; text: string }> {

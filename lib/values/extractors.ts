@@ -25,6 +25,8 @@ export interface OpenExtractorOptions {
   /** --api-url and its like; the key is in the environment, and nowhere else. */
   apiUrl?: string | undefined;
   apiModel?: string | undefined;
+  /** Variables of the environment that may hold the key; default VALORA_API_KEY, OPENAI_API_KEY. */
+  apiKeyNames?: readonly string[] | undefined;
   apiConcurrency?: number | undefined;
   apiTimeoutSeconds?: number | undefined;
   apiRequestsPerMinute?: number | undefined;
@@ -52,17 +54,17 @@ const FACTORIES: Record<ExtractorName, Factory> = {
     if (labels === undefined) throw new UsageError("--extractor file needs --labels FILE");
     return (await import("./file-labels.js")).openFileLabels(labels, values, { signal, onNote });
   },
-  api: async ({ values, apiUrl, apiModel, apiConcurrency, apiTimeoutSeconds, apiRequestsPerMinute, onNote }) => {
+  api: async ({ values, apiUrl, apiModel, apiKeyNames, onNote, ...limits }) => {
     if (apiUrl === undefined || apiModel === undefined)
       throw new UsageError("--extractor api needs --api-url U and --api-model N");
-    const { apiKey, openApi } = await import("./api/extractor.js");
+    const [{ apiKey }, { openApi }] = await Promise.all([import("./api/chat.js"), import("./api/extractor.js")]);
     return openApi(values, {
       url: apiUrl,
       model: apiModel,
-      key: apiKey(),
-      concurrency: apiConcurrency,
-      timeoutSeconds: apiTimeoutSeconds,
-      requestsPerMinute: apiRequestsPerMinute,
+      key: apiKey(process.env, apiKeyNames),
+      concurrency: limits.apiConcurrency,
+      timeoutSeconds: limits.apiTimeoutSeconds,
+      requestsPerMinute: limits.apiRequestsPerMinute,
       onNote,
     });
   },

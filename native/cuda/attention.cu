@@ -43,19 +43,18 @@ __global__ void __launch_bounds__(kPackBlock)
 }
 
 template <typename T, int kWidth, int kRowWarps>
-constexpr size_t forward_shared() {
-  return (kRowWarps * kAttentionRows + 2 * kAttentionBlock) * kTilePitch<T, kWidth> * sizeof(T);
-}
+constexpr int kForwardShared = (kRowWarps * kAttentionRows + 2 * kAttentionBlock) *
+                               kTilePitch<T, kWidth>* static_cast<int>(sizeof(T));
 
 template <typename T, int kWidth, int kRowWarps, int kThreads, typename Heads>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kAttentionResident)
     attention_forward_kernel(HeadOutput o, Rows<float> lse, Heads q, Heads k, Heads v,
                              Global<const QueryTile> tiles, Global<const int32_t> longest_of,
                              Global<const PathSegment> segments, Global<const int32_t> positions,
                              int share, float scale) {
   constexpr int kRows = kRowWarps * kAttentionRows;
   constexpr int kPitch = kTilePitch<T, kWidth>;
-  const Shared<T> queries = dynamic_shared<T>();
+  const Shared<T> queries = dynamic_shared<T, kForwardShared<T, kWidth, kRowWarps>>();
   const Shared<T> keys = queries + kRows * kPitch;
   const Shared<T> values = keys + kAttentionBlock * kPitch;
   const auto lists = static_shared<struct KeyLists, int32_t, 2 * kAttentionBlock>();
@@ -169,7 +168,7 @@ void start(View o, View lse, const Heads& q, const Heads& k, const Heads& v,
   const dim3 grid(static_cast<unsigned>(paths.query_tile_count),
                   static_cast<unsigned>(shape.kv_heads));
   launch(attention_forward_kernel<T, kWidth, kRowWarps, kThreads, Heads>,
-         {"attention_forward", grid, kThreads, forward_shared<T, kWidth, kRowWarps>(), stream},
+         {"attention_forward", grid, kThreads, kForwardShared<T, kWidth, kRowWarps>, stream},
          head_output(o, shape), rows_of<float>(lse), q, k, v, paths.query_tiles,
          paths.query_longest, paths.segments, paths.positions,
          static_cast<int>(shape.heads / shape.kv_heads), shape.scale);

@@ -31,10 +31,8 @@ template <typename T>
 constexpr int kRowWarps = std::is_same_v<T, float> ? 1 : 4;
 
 template <typename T, int kWidth>
-constexpr size_t backward_shared() {
-  return (2 * kRowWarps<T> * kAttentionRows + 2 * kStages * kKeyCols) * kTilePitch<T, kWidth> *
-         sizeof(T);
-}
+constexpr int kBackwardShared = (2 * kRowWarps<T> * kAttentionRows + 2 * kStages * kKeyCols) *
+                                kTilePitch<T, kWidth>* static_cast<int>(sizeof(T));
 
 // delta [Nq, H]: a warp for a row and head, a lane for four neighbours.
 template <bool kAligned>
@@ -61,7 +59,7 @@ __device__ __forceinline__ float probability(float score, float log2_scale, floa
 }
 
 template <typename T, int kWidth>
-__global__ void __launch_bounds__(kRowWarps<T>* kWarp)
+__global__ void __launch_bounds__(kRowWarps<T>* kWarp, kAttentionResident)
     attention_dq_kernel(HeadOutput dq, PackedHeads<T, kWidth> q, PackedHeads<T, kWidth> d_o,
                         PackedHeads<T, kWidth> k, PackedHeads<T, kWidth> v, Rows<const float> lse,
                         Global<const float> delta, Global<const QueryTile> tiles,
@@ -70,7 +68,7 @@ __global__ void __launch_bounds__(kRowWarps<T>* kWarp)
   constexpr int kRows = kRowWarps<T> * kAttentionRows, kThreads = kRowWarps<T> * kWarp;
   constexpr int kCols = kKeyCols;
   constexpr int kPitch = kTilePitch<T, kWidth>, kStage = 2 * kCols * kPitch;
-  const Shared<T> queries = dynamic_shared<T>();
+  const Shared<T> queries = dynamic_shared<T, kBackwardShared<T, kWidth>>();
   const Shared<T> gradients = queries + kRows * kPitch;
   const Shared<T> stages = gradients + kRows * kPitch;
   const auto lists = static_shared<struct KeyLists, int32_t, kStages * kCols>();
@@ -155,7 +153,7 @@ __global__ void __launch_bounds__(kRowWarps<T>* kWarp)
 }
 
 template <typename T, int kWidth>
-__global__ void __launch_bounds__(kRowWarps<T>* kWarp)
+__global__ void __launch_bounds__(kRowWarps<T>* kWarp, kAttentionResident)
     attention_dkv_kernel(HeadOutput dk, HeadOutput dv, PackedHeads<T, kWidth> q,
                          PackedHeads<T, kWidth> d_o, PackedHeads<T, kWidth> k,
                          PackedHeads<T, kWidth> v, Rows<const float> lse, Global<const float> delta,
@@ -164,7 +162,7 @@ __global__ void __launch_bounds__(kRowWarps<T>* kWarp)
   constexpr int kRows = kRowWarps<T> * kAttentionRows, kThreads = kRowWarps<T> * kWarp;
   constexpr int kCols = kPairCols<kWidth>;
   constexpr int kPitch = kTilePitch<T, kWidth>, kStage = 2 * kCols * kPitch;
-  const Shared<T> keys = dynamic_shared<T>();
+  const Shared<T> keys = dynamic_shared<T, kBackwardShared<T, kWidth>>();
   const Shared<T> values = keys + kRows * kPitch;
   const Shared<T> stages = values + kRows * kPitch;
   // Of a stage's pairs: log-normalisers, deltas, positions.
@@ -309,14 +307,14 @@ void attention_backward(View dq, View dk, View dv, View d_o, View o, View lse, V
       const dim3 grid(static_cast<unsigned>(paths.query_tile_count),
                       static_cast<unsigned>(kv_heads));
       launch(attention_dq_kernel<T, kWidth>,
-             {"attention_dq", grid, kThreads, backward_shared<T, kWidth>(), stream},
+             {"attention_dq", grid, kThreads, kBackwardShared<T, kWidth>, stream},
              head_output(dq, shape), q_heads, d_o_heads, k_heads, v_heads,
              rows_of<const float>(lse), delta, paths.query_tiles, paths.query_longest,
              paths.segments, paths.positions, share, shape.scale);
     }
     const dim3 grid(static_cast<unsigned>(paths.key_tile_count), static_cast<unsigned>(kv_heads));
     launch(attention_dkv_kernel<T, kWidth>,
-           {"attention_dkv", grid, kThreads, backward_shared<T, kWidth>(), stream},
+           {"attention_dkv", grid, kThreads, kBackwardShared<T, kWidth>, stream},
            head_output(dk, shape), head_output(dv, shape), q_heads, d_o_heads, k_heads, v_heads,
            rows_of<const float>(lse), delta, paths.key_tiles, paths.visits, paths.positions, share,
            shape.scale);

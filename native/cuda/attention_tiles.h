@@ -26,6 +26,10 @@ namespace valora::cuda {
 inline constexpr float kLog2e = 1.4426950408889634f;
 inline constexpr float kLn2 = 0.6931471805599453f;
 
+// Blocks that a multiprocessor has to have room for. Where no number is stated, ptxas may spill
+// some bytes rather than have one block less of them (product.cu).
+inline constexpr int kAttentionResident = 2;
+
 template <typename T, int kWidth>
 inline constexpr int kTilePitch = kWidth + 16 / static_cast<int>(sizeof(T));
 

@@ -100,7 +100,8 @@ void head_forward(const HeadResult& result, View expected, View x, const DeviceW
 void head_backward(View dx, View expected, const DeviceWeight& w, const HeadTarget* targets,
                    const float* coefficients, int64_t target_count, Stream stream);
 
-// As in core/ops.h, for up to 2^24 rows of w; tokens, logprobs and uniform in device memory.
+// As in core/ops.h; tokens, logprobs and uniform in device memory. More than 2^24 rows of w are
+// Error{kInvalidArgument}.
 int64_t sample_bytes(int64_t rows, const DeviceWeight& w);
 void sample(int32_t* tokens, double* logprobs, View x, const DeviceWeight& w,
             const SampleParameters& parameters, const float* uniform, void* scratch, Stream stream,

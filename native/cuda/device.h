@@ -5,7 +5,9 @@
 //   Global<T>, Shared<T>            pointers; only the accessors look behind them
 //   load(p), store(p, value)        one T
 //   load_as<V>(p), store_as(p, v)   a V (float4, uint2 ...) at p, aligned to its size
-//   dynamic_shared<T>()             the launch's shared memory
+//   dynamic_shared<T, n>()          the launch's shared memory, which is of n bytes; n is not
+//   checked
+//                                   where it is left out
 //   static_shared<Tag, T, n>()      n T of shared memory of the block's own, one array a Tag
 //   shared_cast<U>(p)               the same place as another type
 //   atomic_add(p, value)            whole numbers
@@ -55,8 +57,10 @@ template <typename U, typename T>
 __device__ __forceinline__ U* shared_cast(T* p) {
   return reinterpret_cast<U*>(p);
 }
-template <typename T>
+template <typename T, int kBytes = 0>
 __device__ __forceinline__ T* dynamic_shared() {
+  // ptxas does not know the size; scripts/compile-cuda.mjs reads it from the PTX.
+  if constexpr (kBytes > 0) asm volatile("// dynamic shared memory: %0" ::"n"(kBytes));
   extern __shared__ uint4 valora_dynamic_shared[];
   return reinterpret_cast<T*>(valora_dynamic_shared);
 }

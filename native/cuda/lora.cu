@@ -18,6 +18,7 @@ namespace valora::cuda {
 namespace {
 
 constexpr int kBlock = 256;
+constexpr int kResident = 1;  // as in product.cu: its sums and loads in flight need 170 registers
 constexpr int kWarps = kBlock / kWarp;
 constexpr int kRows = 4;
 constexpr int kLaneCols = 4;
@@ -102,7 +103,7 @@ __device__ __forceinline__ void fold_over_lanes(float (&sums)[kSums]) {
 }
 
 template <typename T, bool kByRank>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlock, kResident)
     prepare_rows_kernel(Rows<float> t, int64_t max_rank, Global<T> copy, int64_t padded,
                         Rows<const float> x, int64_t rows, int64_t cols,
                         Global<const LoraGroup> groups, int64_t group_count) {

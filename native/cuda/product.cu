@@ -28,6 +28,9 @@ namespace {
 
 constexpr int kBlock = 128;
 constexpr int kTileCols = 128;
+// Blocks that a multiprocessor has to have room for. Where no number is stated, ptxas would rather
+// spill some bytes than have one block less of them (here and in lora.cu and sample.cu).
+constexpr int kResident = 2;
 constexpr int kStages = 3;
 constexpr int kChunkBytes = 16;
 constexpr int kLineChunks = 4;  // of depth
@@ -83,16 +86,16 @@ struct Lines {
 // Begins to copy kLines lines from `line` on, and of each kChunks chunks from `number` on; zeros
 // outside of m.
 template <typename T, int kLines, int kChunks, bool kAcross>
-__device__ __forceinline__ void begin_slice(Shared<T> slice, const Lines<T>& m, int64_t line,
-                                            int64_t number) {
+__device__ __forceinline__ void begin_slice(Shared<T> slice, const Lines<T>& m, int line,
+                                            int number) {
 #pragma unroll
   for (int j = 0; j < kLines * kChunks / kBlock; ++j) {
     const int i = j * kBlock + static_cast<int>(threadIdx.x);
     const int l = i / kChunks, chunk = i % kChunks;
-    const int64_t from_line = line + l, from_number = number + chunk * kChunk<T>;
+    const int from_line = line + l, from_number = number + chunk * kChunk<T>;
     const bool inside = from_line < m.lines && from_number < m.numbers;
     // An address outside is not read, but is to be one all the same.
-    const int64_t from = inside ? from_line * m.pitch + from_number : 0;
+    const int64_t from = inside ? int64_t{from_line} * m.pitch + from_number : 0;
     const int place = kAcross ? across_place<T>(l, chunk) : along_place(l, chunk);
     cp_async<kChunkBytes>(slice + place * kChunk<T>, m.data + from, inside ? kChunkBytes : 0);
   }
@@ -106,7 +109,7 @@ __device__ __forceinline__ void multiply_slice(Sums<kTileRows>& sums, Shared<__n
   constexpr int kNumbers = kChunk<__nv_bfloat16>;
 #pragma unroll
   for (int step = 0; step < kTileDepth<__nv_bfloat16> / 16; ++step) {
-    uint32_t a[Shape::kRowFragments][4], b[Shape::kColFragments / 2][4];
+    uint32_t a[Shape::kRowFragments][4];
     // Matrices of a: rows 0-7 and 8-15 at depth 0-7, then both at depth 8-15.
 #pragma unroll
     for (int i = 0; i < Shape::kRowFragments; ++i) {
@@ -116,20 +119,18 @@ __device__ __forceinline__ void multiply_slice(Sums<kTileRows>& sums, Shared<__n
     // Matrices of b: columns 0-7 at depth 0-7 and 8-15, then columns 8-15 at both.
 #pragma unroll
     for (int j = 0; j < Shape::kColFragments / 2; ++j) {
+      uint32_t b[4];
       if constexpr (kByDepth) {
         const int k = step * 16 + at.lane % 16, chunk = (at.col + j * 16) / 8 + at.lane / 16;
-        ldmatrix<4, true>(b[j], right + across_place<__nv_bfloat16>(k, chunk) * kNumbers);
+        ldmatrix<4, true>(b, right + across_place<__nv_bfloat16>(k, chunk) * kNumbers);
       } else {
         const int col = at.col + j * 16 + at.lane / 16 * 8 + at.lane % 8;
-        ldmatrix<4, false>(b[j], right + along_place(col, step * 2 + at.lane / 8 % 2) * kNumbers);
+        ldmatrix<4, false>(b, right + along_place(col, step * 2 + at.lane / 8 % 2) * kNumbers);
       }
-    }
 #pragma unroll
-    for (int i = 0; i < Shape::kRowFragments; ++i) {
-#pragma unroll
-      for (int j = 0; j < Shape::kColFragments; ++j) {
-        const uint32_t pair[2] = {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]};
-        mma<__nv_bfloat16>(sums[i][j], a[i], pair);
+      for (int i = 0; i < Shape::kRowFragments; ++i) {
+        mma<__nv_bfloat16>(sums[i][2 * j], a[i], {b[0], b[1]});
+        mma<__nv_bfloat16>(sums[i][2 * j + 1], a[i], {b[2], b[3]});
       }
     }
   }
@@ -253,9 +254,8 @@ __device__ __forceinline__ void add_low_terms(Sums<kTileRows>& sums, const Finis
 
 template <int kTileRows>
 __device__ __forceinline__ void store_sums(const Sums<kTileRows>& sums, Rows<float> out,
-                                           const Finish& finish, int64_t first_row,
-                                           int64_t first_col, int64_t rows, int64_t cols,
-                                           const Corner& at) {
+                                           const Finish& finish, int first_row, int first_col,
+                                           int64_t rows, int64_t cols, const Corner& at) {
   using Shape = Tile<kTileRows>;
   const bool reads = finish.add;
 #pragma unroll
@@ -290,7 +290,7 @@ __device__ __forceinline__ void store_sums(const Sums<kTileRows>& sums, Rows<flo
 }
 
 template <typename T, bool kByDepth, int kTileRows>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlock, kResident)
     product_kernel(Rows<float> out, int64_t rows, int64_t cols, Lines<T> left, Lines<T> right,
                    Finish finish) {
   using Shape = Tile<kTileRows>;
@@ -306,8 +306,9 @@ __global__ void __launch_bounds__(kBlock)
   const int64_t left_over = tiles_down - band * kBandTiles;
   const int64_t height = left_over < kBandTiles ? left_over : kBandTiles;
   const int64_t within = blockIdx.x % (kBandTiles * tiles_across);
-  const int64_t first_row = (band * kBandTiles + within % height) * kTileRows;
-  const int64_t first_col = within / height * kTileCols;
+  // Of 32 bits, as they are needed to the end: on sm_120 the high tile has no registers left.
+  const auto first_row = static_cast<int>((band * kBandTiles + within % height) * kTileRows);
+  const auto first_col = static_cast<int>(within / height * kTileCols);
 
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const Corner at{.row = warp / Shape::kWarpsAcross * Shape::kWarpRows,
@@ -319,7 +320,7 @@ __global__ void __launch_bounds__(kBlock)
     if (slice < slices) {
       const Shared<T> stage = stages + slice % kStages * kNumbers;
       const Shared<T> second = stage + kTileRows * kTileDepth<T>;
-      const int64_t depth = int64_t{slice} * kTileDepth<T>;
+      const int depth = slice * kTileDepth<T>;
       begin_slice<T, kTileRows, kLineChunks, false>(stage, left, first_row, depth);
       if constexpr (kByDepth) {
         begin_slice<T, kTileDepth<T>, kAcrossChunks<T>, true>(second, right, depth, first_col);

@@ -1,9 +1,9 @@
 // sample: a next token for each row of x [N, C], by the rule of core/ops.h, without sorting.
 //
 // A token's weight exp((logit - largest) / temperature) is computed in double and kept as a whole
-// number of 2^-45ths (the largest logit's weight is 2^45, so up to 2^18 of them fit 64 bits). Sums
-// of whole numbers are exact in any order; so what many threads add together with atomics is the
-// same every time.
+// number of units, of which the largest logit's weight has so many that V of them fit 63 bits: 2^46
+// for 131,072 tokens. Sums of whole numbers are exact in any order; so what many threads add
+// together with atomics is the same every time.
 //
 // Tokens are ranked by a number: the logit's bits, put in order, above the complement of the index.
 // The k-th best, the end of the shortest run that reaches top_p, and the token that the draw falls
@@ -13,6 +13,7 @@
 //
 //   tokens, logprobs [N] overwritten; uniform [N] in [0, 1)
 #include <cmath>
+#include <string>
 
 #include "cuda/head.h"
 #include "cuda/lora.h"
@@ -25,8 +26,8 @@ namespace {
 using Whole = unsigned long long;  // what CUDA's atomics take
 
 constexpr int kBlock = 256;
+constexpr int kResident = 4;  // as in product.cu; a block a row, so there are few
 constexpr int kWarps = kBlock / kWarp;
-constexpr double kOne = 0x1p45;
 constexpr int kDigitBits = 8;
 constexpr int kDigits = 1 << kDigitBits;
 constexpr int kLaneDigits = kDigits / kWarp;
@@ -133,7 +134,7 @@ __device__ __forceinline__ Whole total_of(const Room& room, int64_t count, Measu
 __global__ void __launch_bounds__(kBlock)
     sample_weights_kernel(Global<Whole> weights, Rows<const float> logits,
                           Global<const HeadState> states, int64_t vocabulary, double temperature,
-                          int64_t blocks_a_row) {
+                          double units, int64_t blocks_a_row) {
   const int64_t row = blockIdx.x / blocks_a_row;
   const int64_t i = blockIdx.x % blocks_a_row * kBlock + threadIdx.x;
   if (i >= vocabulary) return;
@@ -141,11 +142,11 @@ __global__ void __launch_bounds__(kBlock)
   const double logit = load(logits.row(row) + i);
   const double weight = exp((logit - largest) / temperature);
   store(weights + (row * vocabulary + i),
-        weight >= 0 ? static_cast<Whole>(weight * kOne + 0.5) : Whole{0});  // NaN weighs nothing
+        weight >= 0 ? static_cast<Whole>(weight * units + 0.5) : Whole{0});  // NaN weighs nothing
 }
 
 // A block a row.
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlock, kResident)
     sample_kernel(Global<int32_t> tokens, Global<double> logprobs, Rows<const float> logits,
                   Global<const Whole> weights, Global<const HeadState> states,
                   Global<const float> uniform, int64_t vocabulary, int top_k, double top_p) {
@@ -187,6 +188,13 @@ __global__ void __launch_bounds__(kBlock)
   }
 }
 
+// Units of the largest weight.
+double units_of_one(int64_t vocabulary) {
+  double units = 0x1p63;
+  for (int64_t tokens = 1; tokens < vocabulary; tokens *= 2) units /= 2;
+  return units;
+}
+
 struct Scratch {
   void* copy;     // x in w's numbers
   float* logits;  // [rows, stride]
@@ -214,6 +222,11 @@ int64_t sample_bytes(int64_t rows, const DeviceWeight& w) {
 void sample(int32_t* tokens, double* logprobs, View x, const DeviceWeight& w,
             const SampleParameters& parameters, const float* uniform, void* scratch, Stream stream,
             int64_t step) {
+  if (w.rows > int64_t{1} << kIndexBits) {
+    throw Error(ErrorCode::kInvalidArgument, "sample: " + std::to_string(w.rows) +
+                                                 " tokens, the CUDA backend has at most 2^" +
+                                                 std::to_string(kIndexBits));
+  }
   const Scratch room(scratch, x.rows, w);
   const View logits{room.logits, x.rows, w.rows, room.stride, x.space};
   const Rows<const float> rows{logits.data, logits.stride};
@@ -234,7 +247,8 @@ void sample(int32_t* tokens, double* logprobs, View x, const DeviceWeight& w,
     launch(
         sample_weights_kernel,
         {"sample_weights", dim3(static_cast<unsigned>(x.rows * blocks_a_row)), kBlock, 0, stream},
-        room.weights, rows, room.states, w.rows, parameters.temperature, blocks_a_row);
+        room.weights, rows, room.states, w.rows, parameters.temperature, units_of_one(w.rows),
+        blocks_a_row);
   }
   launch(sample_kernel, {"sample", dim3(static_cast<unsigned>(x.rows)), kBlock, 0, stream}, tokens,
          logprobs, rows, draws ? room.weights : nullptr, room.states, uniform, w.rows,

@@ -227,6 +227,31 @@ TEST(CudaSample, ChoosesWhatTheCpuChoosesAmong131072) {
   }
 }
 
+// So many equal weights that they would run over 64 bits, were each as fine as a small
+// vocabulary's.
+TEST(CudaSample, DrawsFromMoreThanHalfAMillionEqualTokens) {
+  const int64_t vocabulary = (1 << 19) + 3;
+  const Buffer w = Buffer(vocabulary, 1), x(1, 1);
+  std::fill_n(w.view().data, vocabulary, 1.0f);
+  x.view().data[0] = 2;
+  const Vocabulary entries(w, Dtype::kF32);
+  const Buffer scratch(1, cuda::sample_bytes(1, entries.weight()) / 4);
+  const float uniform = 0.75f;
+  int32_t token = -1;
+  double logprob = NAN;
+  cuda::sample(&token, &logprob, x.view(), entries.weight(), {1, 0, 1}, &uniform,
+               scratch.view().data, nullptr);
+  EXPECT_EQ(token, vocabulary * 3 / 4);
+  EXPECT_TRUE(std::abs(logprob + std::log(vocabulary)) <= 1e-12);
+}
+
+TEST(CudaSample, RefusesMoreTokensThanItsRanksCount) {
+  const Buffer x(1, 1);
+  const cuda::DeviceWeight w{nullptr, Dtype::kF32, (1 << 24) + 1, 8};
+  EXPECT_THROW(cuda::sample(nullptr, nullptr, x.view(), w, {1, 0, 1}, nullptr, nullptr, nullptr),
+               Error);
+}
+
 TEST(CudaSample, RanksEqualLogitsByIndexInEveryOrder) {
   Random random(55);
   const int64_t vocabulary = 700, rows = 6;

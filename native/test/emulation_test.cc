@@ -159,6 +159,14 @@ TEST(Emulation, AnIndexOutsideAStaticArrayIsCaughtThoughAnotherArrayFollows) {
   expect_caught("outside shared memory", static_index_kernel, 1, 0, 4);
 }
 
+void sized_kernel() { dynamic_shared<float, 36>(); }
+
+TEST(Emulation, ALaunchWithOtherSharedMemoryThanTheKernelSaysIsCaught) {
+  expect_clean(sized_kernel, 1, 36);
+  expect_caught("where the kernel says 36", sized_kernel, 1, 40);
+  expect_caught("where the kernel says 36", sized_kernel, 1, 32);
+}
+
 void unwritten_kernel(Global<float> out) {
   const Shared<float> numbers = dynamic_shared<float>();
   if (thread_number() != 7) store(numbers + thread_number(), 1.0f);

@@ -225,8 +225,9 @@ describe("valora train", () => {
       for (const name of METRICS.split(" ")) assert.equal(typeof metrics[0]?.[name], "number", name);
       assert.equal(metrics[0]?.loss, Math.LN2);
       assertRefused(await valora(train(output, "--quiet"), { input: PAIRS }), 2, output);
-      const again = await valora(train(output, "--epochs", "2", "--resume"), { input: PAIRS });
+      const again = await valora(train(output, "--epochs", "2", "--resume", "--tensorboard"), { input: PAIRS });
       assert.equal(again.status, 0, again.stderr);
+      assert.ok(existsSync(join(output, "events.out.tfevents.valora")));
       const [scored] = results(
         await valora(onModel("score", "--input", "-", "--quiet", "--adapter", `x=${output}`), {
           input: lines({ id: "a", context_tokens: [10, 11], completions_tokens: [[20, 21]] }),

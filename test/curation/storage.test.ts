@@ -37,6 +37,11 @@ describe("a table of keys", () => {
       const [low, high] = name.split(" ").map(Number) as [number, number];
       assert.equal(table.get([low, high]), value);
     }
+    table.clear();
+    assert.equal(table.size, 0);
+    assert.equal(table.get(textKey("0")), undefined);
+    table.set(textKey("0"), 7);
+    assert.equal(table.get(textKey("0")), 7);
   });
 });
 

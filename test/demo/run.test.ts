@@ -1,6 +1,6 @@
 /** The demo itself, as small as it gets, on the real model: what it writes, what it keeps, what it refuses to touch. */
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, describe, it } from "node:test";
 import { type DemoResult, runDemo } from "#lib/demo/run.js";
@@ -12,10 +12,10 @@ import { readLines, SMOLLM2, withFolder } from "../engine/support.js";
 const VIEW = { note() {}, progress: () => ({ update() {}, stop() {} }) };
 
 function demo(output: string): Promise<DemoResult> {
-  return openModel(SMOLLM2).then(async (model) => {
-    await using _ = model;
-    // So little time that the smallest plan is taken.
-    return await runDemo(model, { output, minutes: 0.01, seed: 0, view: VIEW });
+  // So little time that the smallest plan is taken.
+  return runDemo({
+    ...{ output, minutes: 0.01, seed: 0, model: SMOLLM2, device: "auto", compute: "float32", view: VIEW },
+    openModel: (ref) => openModel(ref.model),
   });
 }
 
@@ -25,20 +25,21 @@ describe("the demo", () => {
   it("moves each trait it induces, writes what its table derives from, and a second run does nothing again", async () => {
     await withFolder(async (folder) => {
       const first = await demo(folder);
-      assert.deepEqual(first.reused, []);
+      assert.equal(first.reused, 0);
       const induced = [...new Set(first.cells.map(({ value }) => value))];
       for (const { value, low } of first.cells.filter(({ onTarget }) => onTarget))
         assert.ok(low! > 0, `${value}: ${low}`);
       assert.equal(first.cells.length, induced.length * 5);
 
       // The mean change of a cell, once more and by hand.
-      const margins = readLines<{ adapter: string; task: string; metric: string; item: string; y: number }>(
-        join(folder, "items.jsonl"),
-      ).filter(({ metric }) => metric === "log_margin");
+      type Item = { adapter: string; task: string; metric: string; item: string; step?: number; y: number };
+      const all = readLines<Item>(join(folder, "items.jsonl")).filter(({ metric }) => metric === "log_margin");
+      const last = Math.max(...all.map(({ step = 0 }) => step));
+      const margins = all.filter(({ step = last }) => step === last);
       for (const { value, task: measured, mean, items } of first.cells) {
         const of = (name: string) => margins.filter(({ adapter, task }) => adapter === name && task === measured);
         const base = new Map(of("base").map(({ item, y }) => [item, y]));
-        const changes = of(value).map(({ item, y }) => y - base.get(item)!);
+        const changes = of(`${value}/induce/seed-0`).map(({ item, y }) => y - base.get(item)!);
         assert.equal(changes.length, items);
         assert.ok(Math.abs(changes.reduce((sum, change) => sum + change, 0) / changes.length - mean) < 1e-9);
       }
@@ -47,29 +48,27 @@ describe("the demo", () => {
         ["base", ...induced],
       );
 
-      const second = await demo(folder);
-      assert.deepEqual(second.reused, [...induced.map((trait) => `adapter ${trait}`), "scores", "answers"]);
-      assert.deepEqual(second.cells, first.cells);
+      const page = readFileSync(first.report, "utf8");
+      const shown = page.replaceAll("&#39;", "'").replaceAll("&quot;", '"');
+      for (const { text } of first.answers) assert.ok(shown.includes(text.slice(0, 40)), text);
 
-      // A damaged part is made again, and comes out the same.
-      const scores = readFileSync(join(folder, "items.jsonl"));
-      writeFileSync(join(folder, "items.jsonl"), scores.subarray(0, scores.length - 5));
-      const third = await demo(folder);
-      assert.ok(!third.reused.includes("scores"), third.reused.join());
-      assert.deepEqual(readFileSync(join(folder, "items.jsonl")), scores);
+      const second = await demo(folder);
+      assert.deepEqual([second.ran, second.reused], [0, first.ran]);
+      assert.deepEqual([second.cells, second.answers], [first.cells, first.answers]);
+      assert.equal(readFileSync(second.report, "utf8"), page);
     });
   });
 
-  it("refuses a folder that holds other work, and leaves it as it is", async () => {
+  it("refuses a folder that holds other work or another study, and leaves it as it is", async () => {
     await withFolder(async (folder) => {
-      mkdirSync(join(folder, "adapters/agreeableness"), { recursive: true });
-      writeFileSync(join(folder, "adapters/agreeableness/notes.txt"), "mine");
-      await assert.rejects(
-        demo(folder),
-        (error) => error instanceof UsageError && /holds other work/.test(error.message),
-      );
-      assert.deepEqual(readdirSync(folder), ["adapters"]);
-      assert.equal(readFileSync(join(folder, "adapters/agreeableness/notes.txt"), "utf8"), "mine");
+      const refused = (what: RegExp) =>
+        assert.rejects(demo(folder), (error) => error instanceof UsageError && what.test(error.message));
+      writeFileSync(join(folder, "notes.txt"), "mine");
+      await refused(/it holds notes.txt and no study; choose another folder/);
+      assert.deepEqual(readdirSync(folder), ["notes.txt"]);
+      writeFileSync(join(folder, "study.yaml"), "name: mine\n");
+      await refused(/it holds another study; choose another folder/);
+      assert.equal(readFileSync(join(folder, "study.yaml"), "utf8"), "name: mine\n");
     });
   });
 });

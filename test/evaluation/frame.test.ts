@@ -13,7 +13,7 @@ import { openModel } from "#lib/engine/open.js";
 import { CancelledError, DataFormatError, UsageError } from "#lib/errors.js";
 import type { Measurement } from "#lib/evaluation/item.js";
 import { planTasks, type Subject } from "#lib/evaluation/plan.js";
-import { cutAtStop, type RunOptions, runTasks } from "#lib/evaluation/run.js";
+import { type RunOptions, runTasks } from "#lib/evaluation/run.js";
 import { DataSources } from "#lib/evaluation/sources.js";
 import { readSuiteFile } from "#lib/evaluation/suite-file.js";
 import { passagesOf } from "#lib/evaluation/suites/perplexity.js";
@@ -21,6 +21,7 @@ import { readQuestion } from "#lib/evaluation/suites/qa/layouts.js";
 import { chooseTasks } from "#lib/evaluation/suites.js";
 import { Summary } from "#lib/evaluation/summary.js";
 import type { LikelihoodQuestion, Question, Task } from "#lib/evaluation/task.js";
+import { cutAtStop } from "#lib/evaluation/write-answers.js";
 import { assertRefused, lines, readLines, run, withFolder, writeTinyModel } from "../cli/program.js";
 import { assertNear, collect, GOLDEN } from "../engine/support.js";
 

@@ -2,12 +2,13 @@
  * Blinded annotation: what the table says and does not say, that spreadsheets open it, and what annotators' picks come to.
  *
  * Seen failing: with items in the order of the values, with the response's other values among the distractors, without the
- * apostrophe before a formula, and with the intersection counted over items that have none.
+ * apostrophe before a formula, with the intersection counted over items that have none, and with line feeds unquoted.
  */
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { readRecords } from "#lib/data/records.js";
 import { DataFormatError } from "#lib/errors.js";
 import { compareAnnotators } from "#lib/precision/annotation/compare.js";
 import { annotationCsv, type Picks, readPicks } from "#lib/precision/annotation/csv.js";
@@ -113,6 +114,26 @@ describe("the table", () => {
     assert.ok(csv.includes("yyy […],c,a"));
     for (const cell of csv.split(/[\r\n,]+/)) assert.ok(!/^"?[=+@]/.test(cell), cell.slice(0, 40));
     assert.ok(Math.max(...csv.split(",").map((cell) => cell.length)) <= 32_767);
+  });
+
+  test("has a row an item, whatever line breaks its texts have", async () => {
+    await withFolder(async (folder) => {
+      const texts = ["two\nlines", "\n", "a paragraph\n\nand another", "old\rMac", "Windows\r\nlines", "plain"];
+      const broken = texts.map((text, index) => ({
+        ...items[0]!,
+        item: `item-${index}`,
+        prompt: text,
+        response: text,
+      }));
+      const path = join(folder, "table.csv");
+      writeFileSync(path, annotationCsv(broken));
+      const read: unknown[] = [];
+      for await (const { value } of readRecords(path)) read.push([value.item, value.prompt, value.response]);
+      assert.deepEqual(
+        read,
+        broken.map(({ item, prompt, response }) => [item, prompt, response]),
+      );
+    });
   });
 
   test("tells neither extractor nor side nor which label is the extractor's", () => {

@@ -11,8 +11,10 @@ import { describe, it } from "node:test";
 import type { PreferencePair } from "#lib/data/pairs.js";
 import { UsageError } from "#lib/errors.js";
 import { prepareData, trainingFile } from "#lib/study/data/prepare.js";
+import { readStudy } from "#lib/study/read-study.js";
 import { studySchema } from "#lib/study/schema.js";
 import { lines } from "../cli/program.js";
+import { SHARED_DATA } from "../data/support.js";
 import { readLines, withFolder } from "../engine/support.js";
 import { tinyPairs } from "./support.js";
 
@@ -52,6 +54,40 @@ async function withPersona<T>(body: (folder: string, traits: string) => Promise<
 const read = (folder: string, file: { path: string }) => readLines<PreferencePair>(join(folder, file.path));
 
 describe("persona statements", () => {
+  it("are there for every trait of the profile desk", {
+    skip: SHARED_DATA === null && "needs the real data sets (set VALORA_SHARED)",
+  }, async () => {
+    await withFolder(async (folder) => {
+      const { study } = await readStudy("desk", { data: join(SHARED_DATA ?? "", "anthropic_evals") });
+      const data = await prepareData(study, folder);
+      assert.equal(data.values.length, 11);
+      for (const { value, heldOut, train } of data.values) {
+        assert.ok(heldOut.pairs >= 40, `${value}: ${heldOut.pairs} held-out pairs`);
+        assert.ok(train.size === 0 || train.get("induce")!.pairs >= 200, `${value}: ${train.get("induce")?.pairs}`);
+      }
+    });
+  });
+
+  it("of which none is sure enough to train on will do for a trait that is only measured", async () => {
+    await withPersona(async (folder, traits) => {
+      const heldOut = statements("shy").filter(({ statement }) => statement.includes("river"));
+      writeFileSync(join(traits, "shy.jsonl"), lines(...heldOut));
+      const source = { source: "persona", folder: traits, values: ["kind"], "held-out": 0.99 };
+      await assert.rejects(
+        prepareData(studyOf({ ...source, values: ["shy"] }), folder),
+        /none is left to train on; lower/,
+      );
+      const data = await prepareData(studyOf({ ...source, "held-out": 0.9, measure: ["shy"] }), folder);
+      assert.deepEqual(
+        data.values.map(({ value, train }) => [value, train.size]),
+        [
+          ["kind", 1],
+          ["shy", 0],
+        ],
+      );
+    });
+  });
+
   for (const form of ["answers", "statements"] as const) {
     it(`as ${form}: what is held out in one trait is trained on in none`, async () => {
       await withPersona(async (folder, traits) => {

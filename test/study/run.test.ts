@@ -61,6 +61,17 @@ describe("valora study", () => {
       for (const part of ["jobs", "adapters", "data"])
         assert.deepEqual(readdirSync(join(killed, part)).sort(), readdirSync(join(whole, part)).sort());
       assert.ok(!existsSync(join(killed, "lock.json")));
+
+      // What people read of it: the page, and every table.
+      for (const output of [whole, killed]) {
+        const reported = await run(["report", output], inFolder(folder));
+        assert.equal(reported.status, 0, reported.stderr);
+      }
+      const tables = readdirSync(join(whole, "tables"));
+      assert.deepEqual(readdirSync(join(killed, "tables")), tables);
+      assert.ok(tables.includes("crosstalk.csv") && tables.includes("dose.json"), tables.join());
+      for (const name of ["report.html", ...tables.map((table) => join("tables", table))])
+        assert.ok(readFileSync(join(killed, name)).equals(readFileSync(join(whole, name))), name);
     });
   });
 

@@ -10,6 +10,10 @@ export interface Asked {
     messages: { role: string; content: string }[];
     response_format?: { type: string; json_schema: { schema: { required: string[] } } };
     temperature?: number;
+    max_tokens?: number;
+    max_completion_tokens?: number;
+    seed?: number;
+    stop?: string[];
   };
   authorization: string | undefined;
   path: string;
@@ -21,8 +25,8 @@ export interface Asked {
 export type Answer = (asked: Asked, reply: Replies, index: number) => void | Promise<void>;
 
 export interface Replies {
-  /** A completion with this content. */
-  say(content: string | null, finishReason?: string): void;
+  /** A completion with this content; `tokens` is told as its length. */
+  say(content: string | null, finishReason?: string, tokens?: number): void;
   /** A completion that scores every value 1 whose name stands in the response, others 0. */
   score(): void;
   status(status: number, body?: unknown, headers?: Record<string, string>): void;
@@ -89,8 +93,11 @@ function repliesTo({ response, body }: Asked, raw: ServerResponse): Replies {
     raw.writeHead(code, { "content-type": "application/json", ...headers });
     raw.end(typeof content === "string" ? content : JSON.stringify(content));
   };
-  const say: Replies["say"] = (content, finish_reason = "stop") =>
-    status(200, { choices: [{ index: 0, message: { role: "assistant", content }, finish_reason }] });
+  const say: Replies["say"] = (content, finish_reason = "stop", tokens) =>
+    status(200, {
+      choices: [{ index: 0, message: { role: "assistant", content }, finish_reason }],
+      ...(tokens === undefined ? {} : { usage: { completion_tokens: tokens } }),
+    });
   const names = [...(body.messages[0]?.content ?? "").matchAll(/^- ([\w-]+): /gm)].map(([, name]) => name!);
   const score = (): void =>
     say(JSON.stringify(Object.fromEntries(names.map((name) => [name, response.includes(name) ? 1 : 0]))));

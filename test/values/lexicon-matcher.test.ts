@@ -133,6 +133,44 @@ describe("inflect", () => {
   });
 });
 
+/** `findQuoted` as the rules are stated: for every mark, every place where it could end. */
+function quotedOneByOne(text: string): [number, number][] {
+  const closing = new Map(Object.entries({ '"': '"', "“": "”", "„": "“”", "«": "»", "‘": "’", "'": "'" }));
+  const isWord = (at: number) => /[\p{L}\p{N}]/u.test(text[at] ?? " ");
+  const isSpace = (at: number) => /\s/.test(text[at] ?? " ");
+  const opens = (at: number) => text[at] === "«" || (!isWord(at - 1) && !isSpace(at + 1));
+  const closes = (at: number) => text[at] === "»" || (!isSpace(at - 1) && !isWord(at + 1));
+  const endOf = (at: number): number | null => {
+    const mark = text[at]!;
+    const rest = text.slice(at);
+    const [line] = rest.split("\n") as [string];
+    if (rest.startsWith("```")) return at + /^```.*?(```|$)/s.exec(rest)![0].length;
+    if (mark === "`") {
+      const code = /^`[^`]*`/.exec(line);
+      return code === null ? null : at + code[0].length;
+    }
+    if (mark === ">") return /^[ \t]*$/.test(text.slice(0, at).split("\n").at(-1)!) ? at + line.length : null;
+    const marks = closing.get(mark);
+    if (marks === undefined || !opens(at)) return null;
+    const [paragraph] = rest.split("\n\n") as [string];
+    const single = mark === "'" || mark === "‘";
+    const length = single ? Math.min(line.length, 120) : paragraph.length;
+    for (let end = at + 1; end < at + Math.min(length, paragraph.length); end++)
+      if (marks.includes(text[end]!) && closes(end)) return end + 1;
+    return null;
+  };
+  const ranges: [number, number][] = [];
+  for (let at = 0; at < text.length; at++) {
+    const end = endOf(at);
+    if (end === null || end === at) continue;
+    ranges.push([at, end]);
+    at = end - 1;
+  }
+  const [first] = ranges;
+  if (first !== undefined && ranges.length === 1 && first[1] - first[0] > 0.9 * text.trim().length) return [];
+  return ranges;
+}
+
 describe("quotation", () => {
   const quoted = (text: string): string[] => findQuoted(text).map(([begin, end]) => text.slice(begin, end));
 
@@ -157,6 +195,35 @@ describe("quotation", () => {
 
   test("is the speaker's own where it is the whole text", () => {
     assert.deepEqual(quoted('"I would not do that if I were you."'), []);
+  });
+
+  test("is what looking for the end of every mark by itself finds", () => {
+    const roll = dice(3);
+    const pieces = [
+      '"',
+      "“",
+      "”",
+      "„",
+      "«",
+      "»",
+      "‘",
+      "’",
+      "'",
+      "`",
+      "```",
+      ">",
+      "\n",
+      "\n\n",
+      " ",
+      "\t",
+      "a",
+      "a",
+      ". ",
+    ];
+    for (let round = 0; round < 5000; round++) {
+      const text = Array.from({ length: 1 + roll(40) }, () => pieces[roll(pieces.length)]).join("");
+      assert.deepEqual(findQuoted(text), quotedOneByOne(text), JSON.stringify(text));
+    }
   });
 });
 

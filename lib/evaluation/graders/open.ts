@@ -40,6 +40,7 @@ export interface OpenGraderOptions {
   openModel: (() => Promise<Model>) | null;
   apiUrl?: string | undefined;
   apiModel?: string | undefined;
+  apiKeyNames?: readonly string[] | undefined;
   apiConcurrency?: number | undefined;
   apiTimeoutSeconds?: number | undefined;
   apiRequestsPerMinute?: number | undefined;

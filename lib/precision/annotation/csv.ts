@@ -22,7 +22,13 @@ export function annotationCsv(items: readonly AnnotationItem[]): string {
   ];
   const rows = items.map(({ item, prompt, response, labels }) => [item, fit(prompt), fit(response), ...labels, ""]);
   // =, +, -, @, tab and return at the start of a cell get an apostrophe in front (OWASP, "CSV Injection").
-  return stringify([columns, ...rows], { bom: true, escape_formulas: true, record_delimiter: "windows" });
+  return stringify([columns, ...rows], {
+    bom: true,
+    escape_formulas: true,
+    record_delimiter: "windows",
+    // By itself it quotes for "\r\n" alone, and a line feed ends a row for everybody who reads this.
+    quoted_match: /[\r\n]/,
+  });
 }
 
 function fit(text: string): string {

@@ -49,16 +49,18 @@ const PROMPT = "Write one statement that describes you.";
 export async function readPersona(
   source: SourceOf<"persona">,
   trait: string,
-  options: { seed: number; trainPairs: number | undefined; heldOutPairs: number },
+  options: { seed: number; trainPairs: number | undefined; heldOutPairs: number; isTrained: boolean },
 ): Promise<PersonaPairs> {
   const path = join(source.folder, `${trait}.jsonl`);
   const statements = await readStatements(path, source, options.seed);
   const of = (heldOut: boolean, count: number | undefined): PreferencePair[] => {
     const part = statements.filter((statement) => statement.heldOut === heldOut);
     const pairs = source.form === "answers" ? answersOf(trait, part) : statementsOf(trait, part);
-    if (pairs.length > 0) return pairs.slice(0, count);
+    if (pairs.length > 0 || (!heldOut && !options.isTrained)) return pairs.slice(0, count);
     const share = heldOut ? "is held out" : "is left to train on";
-    throw new DataFormatError(`${path}: no statement ${share}; change held-out or min-confidence`);
+    throw new DataFormatError(
+      `${path}: of ${statements.length} statements labelled with a confidence of ${source["min-confidence"]} or more none ${share}; lower min-confidence, or change held-out`,
+    );
   };
   return { train: of(false, options.trainPairs), heldOut: of(true, options.heldOutPairs) };
 }

@@ -268,13 +268,14 @@ async function preparePersona(
   const names = source.values ?? (await traitsOf(source.folder)).filter((name) => !measured.includes(name));
   const values: StudyValue[] = [];
   for (const value of [...names, ...measured]) {
-    const { train, heldOut } = await readPersona(source, value, context);
+    const isTrained = !measured.includes(value);
+    const { train, heldOut } = await readPersona(source, value, { ...context, isTrained });
     const prepared: StudyValue = {
       value,
       heldOut: await writePairFile(context, "held-out", value, heldOut),
       train: new Map(),
     };
-    if (!measured.includes(value)) prepared.train.set("induce", await writePairFile(context, "induce", value, train));
+    if (isTrained) prepared.train.set("induce", await writePairFile(context, "induce", value, train));
     values.push(prepared);
   }
   for (const arm of ["unflipped", "flipped-random"] as const)

@@ -15,8 +15,8 @@ export interface Endpoint {
 }
 
 export type Reply =
-  /** `content` is null where the model said nothing; `cut` where it reached the server's limit. */
-  | { kind: "answer"; content: string | null; cut: boolean }
+  /** `content` is null where the model said nothing; `cut` where it reached the limit; `tokens` where that is told. */
+  | { kind: "answer"; content: string | null; cut: boolean; tokens: number | null }
   /** An HTTP status other than 2xx, with what the server says of it. */
   | { kind: "status"; status: number; message: string; code: string; retryAfterMs: number | null }
   /** No connection, or one that broke. */
@@ -40,6 +40,10 @@ const completionSchema = z.looseObject({
       }),
     )
     .min(1),
+  usage: z
+    .looseObject({ completion_tokens: z.int().min(0) })
+    .nullish()
+    .catch(null),
 });
 
 const errorSchema = z.looseObject({
@@ -113,7 +117,8 @@ function readReply(response: Response, text: string, key: string | null): Reply 
   if (!completion.success)
     return { kind: "broken", message: `an answer that is no chat completion (${quote(redact(text, key))})` };
   const { message, finish_reason } = completion.data.choices[0]!;
-  return { kind: "answer", content: message.content ?? null, cut: finish_reason === "length" };
+  const tokens = completion.data.usage?.completion_tokens ?? null;
+  return { kind: "answer", content: message.content ?? null, cut: finish_reason === "length", tokens };
 }
 
 function parseJson(text: string): unknown {

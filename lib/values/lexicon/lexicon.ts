@@ -130,13 +130,19 @@ export class Lexicon {
 
   /** Without the ignored, negated and repeated ones; the heaviest and then the first of those that overlap. */
   private choose(hits: readonly Hit[]): Hit[] {
-    const ignored = hits.filter(({ pattern }) => this.entries[pattern]!.tier === "ignore");
+    const ignored = new Set<number>();
+    for (const { pattern, begin, end } of hits)
+      if (this.entries[pattern]!.tier === "ignore") for (let word = begin; word < end; word++) ignored.add(word);
+    const isIgnored = ({ begin, end }: Hit): boolean => {
+      for (let word = begin; word < end; word++) if (ignored.has(word)) return true;
+      return false;
+    };
     const weightOfHit = ({ pattern }: Hit): number => this.entries[pattern]!.weight;
     const candidates = hits
       .filter(
         (hit) =>
           this.entries[hit.pattern]!.tier !== "ignore" &&
-          !ignored.some((other) => overlap(hit, other)) &&
+          !isIgnored(hit) &&
           !isNegated(this.tokens, hit.begin, this.negators),
       )
       .sort((a, b) => weightOfHit(b) - weightOfHit(a) || a.begin - b.begin || a.end - b.end);

@@ -16,12 +16,13 @@ const CLOSING: Record<string, string> = { '"': '"', "“": "”", "„": "“”
 /** A range of UTF-16 units, [begin, end). */
 export type Range = readonly [begin: number, end: number];
 
-/** In order, not overlapping. */
+/** In order, not overlapping. Takes time in proportion to the text, whatever stands in it. */
 export function findQuoted(text: string): Range[] {
   const ranges: Range[] = [];
+  const quotes = new Quotes(text);
   MARKS.lastIndex = 0;
   for (let mark = MARKS.exec(text); mark !== null; mark = MARKS.exec(text)) {
-    const end = quoteEnd(text, mark.index);
+    const end = quotes.end(mark.index);
     if (end > mark.index) {
       ranges.push([mark.index, end]);
       MARKS.lastIndex = end;
@@ -32,28 +33,80 @@ export function findQuoted(text: string): Range[] {
   return ranges;
 }
 
-/** Where what opens at `at` ends, or `at` where nothing opens. */
-function quoteEnd(text: string, at: number): number {
-  const mark = text[at]!;
-  if (mark === "`") return codeEnd(text, at);
-  if (mark === ">") return /(^|\n)[ \t]*$/.test(text.slice(Math.max(0, at - 80), at)) ? lineEnd(text, at) : at;
-  const closing = CLOSING[mark];
-  if (closing === undefined || !opens(text, at)) return at;
-  const single = mark === "'" || mark === "‘";
-  const limit = Math.min(paragraphEnd(text, at), single ? Math.min(lineEnd(text, at), at + MAX_SINGLE) : text.length);
-  for (let end = at + 1; end < limit; end++) {
-    if (closing.includes(text[end]!) && closes(text, end)) return end + 1;
+/** Finds the end of what a mark opens. Marks are asked about from left to right, so that nothing is searched twice. */
+class Quotes {
+  private readonly lines: Finder;
+  private readonly paragraphs: Finder;
+  private readonly code: Finder;
+  private readonly fences: Finder;
+  /** By the characters that close. */
+  private readonly closers = new Map<string, Finder>();
+
+  constructor(private readonly text: string) {
+    const next = (what: string) => new Finder(text.length, (from) => text.indexOf(what, from));
+    this.lines = next("\n");
+    this.paragraphs = next("\n\n");
+    this.code = next("`");
+    this.fences = next("```");
+    for (const marks of new Set(Object.values(CLOSING)))
+      this.closers.set(marks, new Finder(text.length, (from) => nextClosing(text, marks, from)));
   }
-  return at;
+
+  /** Where what opens at `at` ends, or `at` where nothing opens. */
+  end(at: number): number {
+    const { text } = this;
+    const mark = text[at]!;
+    if (mark === "`") return this.codeEnd(at);
+    if (mark === ">") return beginsLine(text, at) ? this.lines.from(at) : at;
+    const closing = CLOSING[mark];
+    if (closing === undefined || !opens(text, at)) return at;
+    const single = mark === "'" || mark === "‘";
+    const limit = Math.min(
+      this.paragraphs.from(at),
+      single ? Math.min(this.lines.from(at), at + MAX_SINGLE) : text.length,
+    );
+    const end = this.closers.get(closing)!.from(at + 1);
+    return end < limit ? end + 1 : at;
+  }
+
+  private codeEnd(at: number): number {
+    const { text } = this;
+    if (text.startsWith("```", at)) return Math.min(this.fences.from(at + 3) + 3, text.length);
+    const end = this.code.from(at + 1);
+    return end < text.length && end < this.lines.from(at) ? end + 1 : at;
+  }
 }
 
-function codeEnd(text: string, at: number): number {
-  if (text.startsWith("```", at)) {
-    const end = text.indexOf("```", at + 3);
-    return end < 0 ? text.length : end + 3;
+/** The next place of something, for questions that do not go back: a search begins where the one before ended. */
+class Finder {
+  private found = -1;
+
+  /** @param search the first place from `from` on, or -1 */
+  constructor(
+    private readonly length: number,
+    private readonly search: (from: number) => number,
+  ) {}
+
+  /** The first place from `from` on; the text's length where there is none. */
+  from(from: number): number {
+    if (this.found < from) {
+      const found = this.search(from);
+      this.found = found < 0 ? this.length : found;
+    }
+    return this.found;
   }
-  const end = text.indexOf("`", at + 1);
-  return end < 0 || end > lineEnd(text, at) ? at : end + 1;
+}
+
+function nextClosing(text: string, marks: string, from: number): number {
+  for (let at = from; at < text.length; at++) if (marks.includes(text[at]!) && closes(text, at)) return at;
+  return -1;
+}
+
+/** Whether nothing but spaces stands before it in its line. */
+function beginsLine(text: string, at: number): boolean {
+  let before = at - 1;
+  while (before >= 0 && (text[before] === " " || text[before] === "\t")) before--;
+  return before < 0 || text[before] === "\n";
 }
 
 function opens(text: string, at: number): boolean {
@@ -67,14 +120,4 @@ function closes(text: string, at: number): boolean {
   const after = text[at + 1];
   if (text[at] === "»") return true;
   return /\S/.test(text[at - 1]!) && (after === undefined || !WORD.test(after));
-}
-
-function lineEnd(text: string, at: number): number {
-  const end = text.indexOf("\n", at);
-  return end < 0 ? text.length : end;
-}
-
-function paragraphEnd(text: string, at: number): number {
-  const end = text.indexOf("\n\n", at);
-  return end < 0 ? text.length : end;
 }

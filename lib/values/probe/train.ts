@@ -23,7 +23,7 @@ import {
 } from "./regression.js";
 
 /** From strong to weak: each fit starts from the one before. Of standardised features and a mean loss. */
-export const PENALTIES = [1, 0.1, 0.01] as const;
+export const PENALTIES = [1, 0.1, 0.01, 0.001] as const;
 
 /** A value's own line through the hidden states: score = σ(weights·x + bias), expressed from `threshold` on. */
 export interface ValueProbe {

@@ -44,9 +44,14 @@ Shared<U> shared_cast(Shared<T> p) {
   return Shared<U>(&p.block(), p.address());
 }
 
-template <typename T>
+template <typename T, int kBytes = 0>
 Shared<T> dynamic_shared() {
   emulation::SharedBlock& block = emulation::dynamic_block();
+  if (kBytes > 0 && block.bytes() != kBytes) {
+    emulation::fail("launched with " + std::to_string(block.bytes()) +
+                    " bytes of dynamic shared memory, where the kernel says " +
+                    std::to_string(kBytes));
+  }
   return Shared<T>(&block, block.data());
 }
 

@@ -5,6 +5,7 @@
 import { DataFormatError } from "../../../errors.js";
 import type { LikelihoodQuestion } from "../../task.js";
 import { type ChoiceQuestion, choiceQuestion, logprobOf } from "./choices.js";
+import { capitalize, strip } from "./python-text.js";
 import { field, isTexts } from "./records.js";
 
 type Row = Record<string, unknown>;
@@ -67,10 +68,8 @@ export function answeredQueryRow(row: Row, where: string): Choices {
 
 /** `hellaswag` and its `utils.py`: the activity, the context whose end is capitalised, marks of WikiHow taken out. */
 export function hellaswagRow(row: Row, where: string): Choices {
-  const end = field(row, "ctx_b", "string", where);
-  // As Python's str.capitalize: the rest becomes lower case.
-  const [first = "", ...rest] = [...end];
-  const context = `${field(row, "ctx_a", "string", where)} ${first.toUpperCase()}${rest.join("").toLowerCase()}`;
+  const end = capitalize(field(row, "ctx_b", "string", where));
+  const context = `${field(row, "ctx_a", "string", where)} ${end}`;
   return {
     context: withoutMarks(`${field(row, "activity_label", "string", where)}: ${context}`),
     choices: field(row, "endings", "strings", where).map(withoutMarks),
@@ -79,10 +78,9 @@ export function hellaswagRow(row: Row, where: string): Choices {
 }
 
 function withoutMarks(text: string): string {
-  return text
-    .trim()
+  return strip(text)
     .replaceAll(" [title]", ". ")
-    .replace(/\[.*?\]/g, "")
+    .replace(/\[[^\n]*?\]/g, "")
     .replaceAll("  ", " ");
 }
 

@@ -7,6 +7,7 @@ import { DataFormatError } from "../../../errors.js";
 import type { DataSources, FoundData } from "../../sources.js";
 import type { LikelihoodQuestion, LoadOptions, Task } from "../../task.js";
 import { choiceQuestion } from "./choices.js";
+import { strip } from "./python-text.js";
 import { field, noteSample, takeFirst } from "./records.js";
 
 const SUBJECTS = (
@@ -72,7 +73,7 @@ interface Row {
 
 function promptOf({ question, choices }: Row): string {
   const lines = choices.map((choice, index) => `${LETTERS[index]}. ${choice}\n`);
-  return `${question.trim()}\n${lines.join("")}Answer:`;
+  return `${strip(question)}\n${lines.join("")}Answer:`;
 }
 
 async function* readSplit(
