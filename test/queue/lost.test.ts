@@ -32,8 +32,6 @@ import {
 
 const KILLS = Number(process.env.VALORA_QUEUE_KILLS ?? 5);
 const CRASHES = Number(process.env.VALORA_QUEUE_CRASHES ?? 2);
-/** Of the study: enough that it is not over before so many workers are killed. */
-const SEEDS = Array.from({ length: Math.ceil(KILLS / 10) }, (_, index) => index + 1);
 
 announceSkips(6);
 
@@ -47,7 +45,7 @@ describe("a study on a queue", { skip: withoutRedis }, () => {
   before(async () => {
     if (withoutRedis !== false) return;
     folder = mkdtempSync(join(tmpdir(), "valora-test-"));
-    writeTinyStudy(folder, (yaml) => yaml.replace("seeds: [1, 2]", `seeds: [${SEEDS.join(", ")}]`));
+    writeTinyStudy(folder, (yaml) => yaml.replace("seeds: [1, 2]", "seeds: [1]"));
     whole = join(folder, "whole");
     redis = await startRedis(folder);
     lab = { folder, url: redis.url, lock: 2 };
@@ -92,25 +90,30 @@ describe("a study on a queue", { skip: withoutRedis }, () => {
   });
 
   it(`outlives ${KILLS} workers that are killed`, async () => {
-    const output = join(folder, "killed");
-    const study = startStudy(lab, output);
-    const workers = [startWorker(lab), startWorker(lab)];
     let killed = 0;
-    try {
-      for (let kill = 0; kill < KILLS; kill++) {
-        const place = drawBelow(2, 11, 0, kill);
-        const victim = workers[place]!;
-        await until("it works", () => doneBy([victim]) > 0 || study.child.exitCode !== null);
-        await wait(drawBelow(400, 11, 1, kill));
-        if (study.child.exitCode !== null) break;
-        await endAll([victim]);
-        killed++;
-        workers[place] = startWorker(lab);
+    // A study may be over before so many are: then another goes on.
+    for (let count = 0; killed < KILLS; count++) {
+      assert.ok(count < KILLS, "workers are killed in each of them");
+      const output = join(folder, `killed-${count}`);
+      rmSync(join(folder, "cache"), { recursive: true, force: true });
+      const study = startStudy(lab, output);
+      const workers = [startWorker(lab), startWorker(lab)];
+      const isOver = (): boolean => study.child.exitCode !== null;
+      try {
+        while (killed < KILLS && !isOver()) {
+          const place = drawBelow(2, 11, 0, killed);
+          const victim = workers[place]!;
+          await until("it works", () => doneBy([victim]) > 0 || isOver());
+          await wait(drawBelow(400, 11, 1, killed));
+          if (isOver()) break;
+          await endAll([victim]);
+          killed++;
+          workers[place] = startWorker(lab);
+        }
+        assertComplete(await study.ended, output);
+      } finally {
+        await endAll([study, ...workers]);
       }
-      assertComplete(await study.ended, output);
-      assert.equal(killed, KILLS, "the study was not over before");
-    } finally {
-      await endAll([study, ...workers]);
     }
   });
 
