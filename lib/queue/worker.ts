@@ -2,7 +2,7 @@
  * `valora worker`: does jobs of all studies of a queue that it can do, until it is stopped. It says every few seconds what
  * it has (device, memory, models), and looks only into queues whose jobs that is enough for.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -12,7 +12,6 @@ import type { Model } from "../engine/model.js";
 import { DataFormatError, FileError, UsageError, ValoraError } from "../errors.js";
 import { describeIssue } from "../files/describe-issue.js";
 import type { ModelRef } from "../study/jobs.js";
-import { readModel } from "../study/models.js";
 import { StudyStore } from "../study/store.js";
 import type { Connection } from "./connection.js";
 import { openGate, openProducer } from "./flow.js";
@@ -24,15 +23,17 @@ import {
   gateSchema,
   type Requirement,
   STUDIES,
+  type StudyMessage,
   studyAt,
   studySchema,
   WORKERS,
   type WorkerMessage,
   workerAt,
 } from "./messages.js";
+import { ModelsHere } from "./models-here.js";
 import { lackOf } from "./placement.js";
 import { type QueuePlan, readPlan, requirementFor } from "./plan-file.js";
-import { requireModelReadable, runKeys, TransientError } from "./run-bundle.js";
+import { runKeys, TransientError } from "./run-bundle.js";
 import { studyFolder } from "./shared-folder.js";
 import { LOCK_MS, type Task, takeJobs } from "./taker.js";
 
@@ -53,8 +54,6 @@ export interface WorkerOptions {
   onNote?: ((message: string) => void) | undefined;
 }
 
-/** A model that is not here is looked for again after so long. */
-const LOOK_AGAIN_MS = 30_000;
 /** Between two looks at which studies there are. */
 const REFRESH_MS = 1_000;
 /** What ended is told to whoever attaches to the study so much later. */
@@ -73,17 +72,17 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
 class QueueWorker {
   private readonly offer: WorkerMessage;
   private readonly producer: FlowProducer;
+  private readonly models: ModelsHere;
   private requirements: Requirement[] = [];
   private refreshedAt = Number.NEGATIVE_INFINITY;
-  private readonly lookedAt = new Map<string, number>();
   private readonly complained = new Set<string>();
   private readonly plans = new Map<string, { plan: QueuePlan; changed: number }>();
-  private opened: { name: string; model: Model } | null = null;
   private beat: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: WorkerOptions) {
     const { device, compute, memoryBytes, connection } = options;
     this.producer = openProducer(connection);
+    this.models = new ModelsHere(options.root, options.openModel, (sentence) => this.complain(sentence));
     this.offer = {
       id: randomBytes(8).toString("hex"),
       host: hostname(),
@@ -91,8 +90,8 @@ class QueueWorker {
       device,
       compute,
       memoryBytes,
-      models: [],
-      lacking: {},
+      models: this.models.found,
+      lacking: this.models.lacking,
       job: null,
     };
   }
@@ -119,7 +118,7 @@ class QueueWorker {
     clearInterval(this.beat);
     const { redis } = this.options.connection;
     if (redis.status === "ready") await redis.multi().del(workerAt(this.offer.id)).srem(WORKERS, this.offer.id).exec();
-    await this.opened?.model.dispose();
+    await this.models.dispose();
   }
 
   /** Left out while the server is away: it would be told late what is long past. */
@@ -142,7 +141,9 @@ class QueueWorker {
       this.refreshedAt = performance.now();
     }
     const able = this.requirements.filter((requirement) => lackOf(this.offer, requirement) === null);
-    const isOpen = ({ model }: Requirement): boolean => this.opened?.name === nameOf(model);
+    const isOpen = ({ model }: Requirement): boolean => this.models.isOpen(model);
+    // Who sees no study's folder cannot look up what comes next either.
+    if (this.requirements.length === 0) return [];
     return [GATES, ...[...able.filter(isOpen), ...able.filter((one) => !isOpen(one))].map(({ queue }) => queue)];
   }
 
@@ -153,10 +154,24 @@ class QueueWorker {
     for (const text of rounds.length === 0 ? [] : await redis.mget(rounds.map(studyAt))) {
       if (text === null) continue;
       const study = this.parse(studySchema, text, "a study");
-      for (const requirement of study?.requirements ?? []) found.set(requirement.queue, requirement);
+      if (study === null || !(await this.sees(study))) continue;
+      for (const requirement of study.requirements) found.set(requirement.queue, requirement);
     }
     this.requirements = [...found.values()];
-    for (const { model } of this.requirements) await this.look(model);
+    for (const { model } of this.requirements) if (await this.models.look(model)) await this.announce();
+  }
+
+  /** Whether a study's folder is where it should be on this machine. */
+  private async sees({ folder, requirements }: StudyMessage): Promise<boolean> {
+    const { root } = this.options;
+    const reason = await studyFolder(root, folder).then(
+      () => null,
+      (error: Error) => error.message,
+    );
+    if (reason === null) return true;
+    for (const { model } of requirements) this.offer.lacking[model.identity] ??= reason;
+    this.complain(`a study is left to others: ${reason}; is --shared ${root} the folder that all machines see?`);
+    return false;
   }
 
   /** Null for what is not what it should be: said once, and passed over. */
@@ -177,24 +192,6 @@ class QueueWorker {
     if (this.complained.has(sentence)) return;
     this.complained.add(sentence);
     this.options.onNote?.(sentence);
-  }
-
-  /** Finds out whether a model is here: its files, with the very bytes and text. */
-  private async look(model: ModelRef): Promise<void> {
-    const { identity } = model;
-    if (this.offer.models.includes(identity)) return;
-    if (performance.now() - (this.lookedAt.get(identity) ?? Number.NEGATIVE_INFINITY) < LOOK_AGAIN_MS) return;
-    try {
-      await this.requireModel(model);
-      this.offer.models.push(identity);
-      delete this.offer.lacking[identity];
-    } catch (error) {
-      const reason = error instanceof ValoraError ? error.message : String((error as Error).message);
-      this.offer.lacking[identity] = reason;
-      this.complain(`jobs of ${model.name} are left to others: ${reason}`);
-    }
-    this.lookedAt.set(identity, performance.now());
-    await this.announce();
   }
 
   private async perform(task: Task): Promise<void> {
@@ -226,8 +223,8 @@ class QueueWorker {
         keys,
         store,
         readable: [root],
-        openModel: (model) => this.open(model),
-        openJudge: (model) => this.openHere(model),
+        openModel: (model) => this.models.open(model),
+        openJudge: (model) => this.models.openBeside(model),
         apiUrl,
         signal: task.signal,
         lastAttempt: task.lastAttempt,
@@ -252,7 +249,12 @@ class QueueWorker {
   private async performGate(task: Task): Promise<void> {
     const { round, folder, gate } = check(gateSchema, task.data);
     const { plan } = await this.findPlan(folder, round);
-    await openGate(this.producer, { plan, folder }, gate);
+    try {
+      await openGate(this.producer, { plan, folder }, gate);
+    } catch (error) {
+      if (error instanceof ValoraError) throw error;
+      throw new TransientError(`the queue did not take what comes next: ${(error as Error).message}`, { cause: error });
+    }
   }
 
   private async end(round: string, { key, failure }: Pick<EndedMessage, "key" | "failure">): Promise<void> {
@@ -294,36 +296,6 @@ class QueueWorker {
     if (known.plan.round === round) return known.plan;
     throw new DataFormatError("the job is of a round of the study that is over");
   }
-
-  /** One model is open at a time. */
-  private async open(ref: ModelRef): Promise<Model> {
-    const name = nameOf(ref);
-    if (this.opened?.name === name) return this.opened.model;
-    await this.opened?.model.dispose();
-    this.opened = null;
-    const model = await this.openHere(ref);
-    this.opened = { name, model };
-    return model;
-  }
-
-  private async openHere(ref: ModelRef): Promise<Model> {
-    await this.requireModel(ref);
-    return this.options.openModel(ref);
-  }
-
-  /** @throws ValoraError where the model is not here, lies elsewhere than it may, or has other bytes than the study's */
-  private async requireModel({ name, model, chatTemplate, identity }: ModelRef): Promise<void> {
-    await requireModelReadable({ name, model, chatTemplate, identity }, [this.options.root]);
-    const { ref } = await readModel(name, model, chatTemplate);
-    if (ref.identity !== identity) throw new UsageError(`${model} is another model than the study's on this machine`);
-  }
-}
-
-/** Whatever opening depends on. */
-function nameOf({ model, chatTemplate, identity }: ModelRef): string {
-  return createHash("sha256")
-    .update(JSON.stringify([model, chatTemplate, identity]))
-    .digest("hex");
 }
 
 function check<T>(schema: z.ZodType<T>, data: unknown): T {

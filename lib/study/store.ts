@@ -19,8 +19,7 @@
  * whoever had it, so that two never write the same checkpoints.
  */
 import { randomBytes } from "node:crypto";
-import { lstat, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
-import { hostname } from "node:os";
+import { lstat, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describeFileError, FileError, UsageError } from "../errors.js";
 import { readWholeFolder } from "../files/artefact-folder.js";
@@ -28,8 +27,8 @@ import { syncFolder, writeFileAtomic } from "../files/atomic.js";
 import type { Manifest } from "../files/manifest.js";
 import { VERSION } from "../files/version.js";
 import type { Job } from "./jobs.js";
+import { LOCK, ownProcess, removeLock, renewLock, takeLock } from "./lock.js";
 
-const LOCK = "lock.json";
 const WORKING = "working";
 /** What may lie in a folder before its study file does. */
 const OWN = new Set([LOCK, "study.yaml", "data"]);
@@ -59,7 +58,7 @@ export class StudyStore implements AsyncDisposable {
   static async open(folder: string): Promise<StudyStore> {
     await guard(folder, async () => {
       await makeFolder(folder);
-      await takeLock(folder, { pid: process.pid, host: hostname() });
+      await takeLock(folder, ownProcess());
       await adoptTraining(folder);
       await removeDrafts(folder, 3);
     });
@@ -89,17 +88,17 @@ export class StudyStore implements AsyncDisposable {
 
   /** Gives the folder back; a queue keeps it until `release`. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.sharing === "alone") await rm(join(this.folder, LOCK), { force: true });
+    if (this.sharing === "alone") await removeLock(this.folder);
   }
 
   /** Another round takes the place of the one that holds the lock. */
   async renew(round: string): Promise<void> {
-    await writeFileAtomic(join(this.folder, LOCK), JSON.stringify({ queue: round } satisfies QueueLock));
+    await renewLock(this.folder, { queue: round });
   }
 
   /** Ends a queue's hold. */
   async release(): Promise<void> {
-    await rm(join(this.folder, LOCK), { force: true });
+    await removeLock(this.folder);
   }
 
   /**
@@ -208,72 +207,6 @@ export class StudyStore implements AsyncDisposable {
 
   private failurePath(key: string): string {
     return join(this.folder, "failures", `${key}.json`);
-  }
-}
-
-interface ProcessLock {
-  pid: number;
-  host: string;
-}
-
-interface QueueLock {
-  /** The round of the queue. */
-  queue: string;
-}
-
-type Lock = ProcessLock | QueueLock;
-
-/**
- * One process at a time, or one queue: two would write the same checkpoints. A lock whose process is gone is taken over.
- *
- * @returns the queue that holds the folder already, where `own` is a queue too
- */
-async function takeLock(folder: string, own: Lock): Promise<QueueLock | null> {
-  const path = join(folder, LOCK);
-  for (let attempt = 0; ; attempt++) {
-    try {
-      const file = await open(path, "wx");
-      await file.writeFile(JSON.stringify(own));
-      await file.close();
-      return null;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    }
-    const holder = await readLock(path);
-    if (holder !== null && "queue" in holder) {
-      if ("queue" in own) return holder;
-      throw new UsageError(
-        `output ${folder}: a queue hands out this study's jobs; use --queue to attach to it, or remove ${path} where it is gone`,
-      );
-    }
-    if (attempt > 0 || (holder !== null && isAlive(holder)))
-      throw new UsageError(
-        `output ${folder}: ${holder === null ? "another process" : `process ${holder.pid} on ${holder.host}`} works on this study; wait for it, or remove ${path} where it is gone`,
-      );
-    await rm(path, { force: true });
-  }
-}
-
-/** Null where the lock is gone, or was left half-written by a process that was killed. */
-async function readLock(path: string): Promise<Lock | null> {
-  try {
-    const { pid, host, queue } = JSON.parse(await readFile(path, "utf8")) as Partial<ProcessLock & QueueLock>;
-    if (typeof queue === "string" && /^[0-9a-f]{16}$/.test(queue)) return { queue };
-    return typeof pid === "number" && typeof host === "string" ? { pid, host } : null;
-  } catch {
-    return null;
-  }
-}
-
-/** Processes of other machines cannot be asked, so they count as alive. */
-function isAlive({ pid, host }: ProcessLock): boolean {
-  if (host !== hostname()) return true;
-  if (pid === process.pid) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 

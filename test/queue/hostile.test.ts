@@ -5,7 +5,17 @@
  * Seen failing: without each of the checks in lib/queue/shared-folder.ts, and with the URL in a message.
  */
 import assert from "node:assert/strict";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -177,6 +187,17 @@ describe("a worker that is told to do what it should not", { skip: withoutRedis 
     const secret = structuredClone(suite());
     if (secret.measure.kind === "suite") secret.measure.suite = "perplexity:file=/etc/hostname";
     assert.match(await refusal(queue, await variant("suite", secret)), /lies in no folder that this worker may read/);
+
+    // As BullMQ marks a job whose workers were lost again and again.
+    const doomed = await variant("doomed", crosstalk());
+    const direct = new connection.bullmq.Queue(queue, { connection: connection.redis, prefix: PREFIX });
+    await direct.pause();
+    const job = await direct.add("jobs", doomed, { jobId: "doomed" });
+    await connection.redis.hset(direct.toKey("doomed"), "defa", "job stalled more than allowable limit");
+    await direct.resume();
+    await until("it is given up", () => worker.child.exitCode === null && existsSync(join(folder, "doomed/failures")));
+    while (!(await job.isFailed())) await wait(20);
+    assert.match(readFileSync(join(folder, "doomed/failures", `${key}.json`), "utf8"), /given up: 9 workers were lost/);
 
     assert.deepEqual(contentOf(outside), untouched);
     const study = await startStudy(lab, join(folder, "out")).ended;

@@ -83,29 +83,37 @@ describe("a study on a queue", { skip: withoutRedis }, () => {
       );
       const again = await startStudy(lab, output).ended;
       assert.equal(again.stdout, expected.stdout);
-      assert.match(again.stderr, /0 jobs ran, 51 were done before/);
+      assert.match(again.stderr, /; 0 jobs ran, [1-9]\d+ were done before/);
     } finally {
       await endAll(workers);
     }
   });
 
   it(`outlives ${KILLS} workers that are killed`, async () => {
-    const output = join(folder, "killed");
-    const study = startStudy(lab, output);
-    const workers = [startWorker(lab), startWorker(lab)];
-    try {
-      for (let kill = 0; kill < KILLS; kill++) {
-        const place = drawBelow(2, 11, 0, kill);
-        const victim = workers[place]!;
-        await until("it works", () => doneBy([victim]) > 0 || study.child.exitCode !== null);
-        await wait(drawBelow(400, 11, 1, kill));
-        if (study.child.exitCode !== null) break;
-        await endAll([victim]);
-        workers[place] = startWorker(lab);
+    let killed = 0;
+    // A study may be over before so many are: then another goes on.
+    for (let count = 0; killed < KILLS; count++) {
+      assert.ok(count < KILLS, "workers are killed in each of them");
+      const output = join(folder, `killed-${count}`);
+      rmSync(join(folder, "cache"), { recursive: true, force: true });
+      const study = startStudy(lab, output);
+      const workers = [startWorker(lab), startWorker(lab)];
+      const isOver = (): boolean => study.child.exitCode !== null;
+      try {
+        while (killed < KILLS && !isOver()) {
+          const place = drawBelow(2, 11, 0, killed);
+          const victim = workers[place]!;
+          await until("it works", () => doneBy([victim]) > 0 || isOver());
+          await wait(drawBelow(400, 11, 1, killed));
+          if (isOver()) break;
+          await endAll([victim]);
+          killed++;
+          workers[place] = startWorker(lab);
+        }
+        assertComplete(await study.ended, output);
+      } finally {
+        await endAll([study, ...workers]);
       }
-      assertComplete(await study.ended, output);
-    } finally {
-      await endAll([study, ...workers]);
     }
   });
 
@@ -171,7 +179,7 @@ describe("a study on a queue", { skip: withoutRedis }, () => {
       assert.match(alone.stderr, /a queue hands out this study's jobs/);
       const status = await startStudy(lab, output, "--status").ended;
       assert.equal(status.status, 0, status.stderr);
-      assert.match(status.stdout, /^\d+ of 51 jobs done, 0 failed, .* tokens\/s, .* left\n\nworker +process +device/);
+      assert.match(status.stdout, /^\d+ of \d+ jobs done, 0 failed, .* tokens\/s, .* left\n\nworker +process +device/);
       // Ended while it is at a job, the worker gives that back.
       worker.child.kill("SIGTERM");
       assert.equal((await worker.ended).status, 130);
