@@ -113,12 +113,20 @@ export class ApiError extends ValoraError {
   }
 }
 
+/** A CUDA device is not there, refused the work, or was lost. */
+export class DeviceError extends ValoraError {
+  constructor(message: string, options?: ValoraErrorOptions) {
+    super("ERR_DEVICE", message, options);
+  }
+}
+
 const NATIVE_CLASSES: Record<string, new (message: string, options?: ValoraErrorOptions) => ValoraError> = {
   ERR_FILE: FileError,
   ERR_OUT_OF_MEMORY: OutOfMemoryError,
   ERR_CANCELLED: CancelledError,
   ERR_NOT_FINITE: NotFiniteError,
   ERR_DISPOSED: DisposedError,
+  ERR_DEVICE: DeviceError,
 };
 
 /**

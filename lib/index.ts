@@ -25,6 +25,7 @@ export {
   ApiError,
   CancelledError,
   DataFormatError,
+  DeviceError,
   DisposedError,
   DownloadError,
   FileError,

@@ -83,14 +83,23 @@ export type Compute = "float32" | "bf16";
 export type Isa = "avx512" | "avx2" | "neon" | "generic";
 
 export interface NativeOpenOptions {
-  backend: "cpu" | "reference";
+  backend: "cpu" | "reference" | "cuda";
   /** Instruction set of the CPU backend; the best of this machine when left out. */
   isa?: Isa;
+  /** Which CUDA device; the first when left out. */
+  cudaDevice?: number;
   threads: number;
-  /** No plan of this model may exceed it. */
-  memoryBytes: number;
+  /** No plan of this model may exceed it. Left out only with cuda: four fifths of what is free there, never more. */
+  memoryBytes?: number;
   /** Arithmetic of products with frozen matrices. */
   compute: Compute;
+}
+
+/** What the CUDA backend finds on this machine. */
+export interface NativeCuda {
+  devices: { name: string /** Compute capability, "8.0". */; capability: string; totalBytes: number }[];
+  /** Why there are none. */
+  problem: string;
 }
 
 export interface NativeInfo {
@@ -98,8 +107,8 @@ export interface NativeInfo {
   isas: Isa[];
   /** Whether this machine has instructions for bfloat16 products; without them they have the same bits, slower than float32. */
   bf16: boolean;
-  /** Whether the addon was built with the CUDA backend. */
-  cuda: boolean;
+  /** Null where the addon was built without the CUDA backend. */
+  cuda: NativeCuda | null;
   compiler: string;
   build: "release" | "debug" | "asan" | "tsan";
 }
@@ -265,6 +274,8 @@ export interface NativeJobShape {
 
 export interface NativeModel {
   readonly isa: string;
+  /** The limit that its plans are held against. */
+  readonly memoryBytes: number;
   score(forest: NativeForest, cancel?: NativeCancel): Promise<NativeScores>;
   /** [groups * C] means of the residual stream, before the final norm, summed in double in row order. */
   embed(request: NativeEmbedding, cancel?: NativeCancel): Promise<Float32Array>;

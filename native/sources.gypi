@@ -7,7 +7,9 @@
       "core/error.cc",
       "core/forest.cc",
       "core/mapped_file.cc",
+      "core/numbers.cc",
       "core/ops.cc",
+      "core/scratch.cc",
       "core/thread_pool.cc",
       "core/weight.cc"
     ],

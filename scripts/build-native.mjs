@@ -92,7 +92,7 @@ function main() {
   const { info, problem } = loadAddon();
   if (info === undefined) throw new BuildFailed(`the addon was built but does not load: ${problem}`);
   mkdirSync(dirname(stampFile), { recursive: true });
-  writeFileSync(stampFile, `${JSON.stringify({ sources, cuda: info.cuda }, null, 2)}\n`);
+  writeFileSync(stampFile, `${JSON.stringify({ sources, cuda: info.cuda !== null }, null, 2)}\n`);
 }
 
 try {

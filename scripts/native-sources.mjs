@@ -18,7 +18,7 @@ export function hashNativeSources(root) {
   const native = join(root, "native");
   const files = walk(native)
     .filter((path) => !relative(native, path).startsWith(`test${sep}`))
-    .concat([join(root, "CMakeLists.txt"), join(root, "binding.gyp")])
+    .concat(["CMakeLists.txt", "binding.gyp", "cmake/cuda.cmake"].map((name) => join(root, name)))
     .map((path) => [relative(root, path).split(sep).join("/"), path])
     .sort(([a], [b]) => (a < b ? -1 : 1));
   const hash = createHash("sha256").update(`${process.platform}-${process.arch}\n`);

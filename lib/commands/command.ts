@@ -88,7 +88,7 @@ export interface Command<T extends OptionTable = OptionTable> {
 export const COMMON_OPTIONS = {
   device: {
     type: "string",
-    choices: ["auto", "cpu", "cuda", "reference"],
+    choices: ["auto", "cpu", "cuda", "cuda:0", "cuda:1", "cuda:2", "cuda:3", "reference"],
     default: "auto",
     describe: "where to compute",
   },

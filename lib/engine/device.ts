@@ -1,13 +1,16 @@
 /** Which device a model runs on, and why: nothing falls back in silence (design promise 6). */
 import { availableParallelism } from "node:os";
 import { UnsupportedError, UsageError } from "../errors.js";
-import type { Compute, Isa, NativeInfo } from "../native.js";
+import type { Compute, Isa, NativeCuda, NativeInfo } from "../native.js";
 
-export type DeviceChoice = "auto" | "cpu" | "cuda" | "reference";
+/** "cuda" is the first CUDA device, "cuda:1" the second. */
+export type DeviceChoice = "auto" | "cpu" | "cuda" | `cuda:${number}` | "reference";
 export type { Isa };
 
 export interface Device {
-  kind: "cpu" | "reference";
+  kind: "cpu" | "reference" | "cuda";
+  /** Which CUDA device, from 0; of kind cuda only. */
+  cudaDevice?: number;
   isa: string;
   compute: Compute;
   threads: number;
@@ -17,7 +20,9 @@ export interface Device {
 }
 
 export interface ChosenDevice {
-  backend: "cpu" | "reference";
+  backend: "cpu" | "reference" | "cuda";
+  /** Which CUDA device; of the backend cuda only. */
+  cudaDevice?: number;
   isa: Isa | undefined;
   reason: string;
 }
@@ -35,6 +40,11 @@ export function chooseDevice(
     throw new UsageError(`compute "${String(compute)}": choose float32 or bf16`);
   }
   const chosen = chooseBackend(choice, isa, info);
+  if (chosen.backend === "cuda") {
+    const how =
+      compute === "bf16" ? "bf16 by tensor cores" : "float32 without tensor cores, slower than --compute bf16";
+    return { ...chosen, reason: `${chosen.reason}; ${how}` };
+  }
   if (compute === "float32") return chosen;
   const how =
     chosen.backend === "cpu" && info.bf16 && (chosen.isa ?? info.isas[0]) === "avx512"
@@ -53,22 +63,47 @@ function chooseBackend(choice: DeviceChoice, isa: Isa | undefined, info: NativeI
     case "cpu":
       return { backend: "cpu", isa, reason: `cpu (${running}), as asked for` };
     case "reference":
-      return { backend: "reference", isa: undefined, reason: "reference (plain loops, slow), as asked for" };
-    case "cuda":
-      throw new UnsupportedError(
-        info.cuda
-          ? "device cuda: the library does not drive the CUDA backend yet; use --device cpu"
-          : "device cuda: this build has no CUDA backend; use --device cpu, or build where a CUDA compiler is found",
-      );
-    case "auto":
       return {
-        backend: "cpu",
-        isa,
-        reason: `cpu (${running}): ${info.cuda ? "the CUDA backend cannot be driven yet" : "this build has no CUDA backend"}`,
+        backend: "reference",
+        isa: undefined,
+        reason: "reference (plain loops, slow), as asked for",
       };
-    default:
-      throw new UsageError(`device "${String(choice)}": choose auto, cpu, cuda or reference`);
+    case "auto":
+      return { backend: "cpu", isa, reason: `cpu (${running}): ${whyNotCuda(info.cuda)}` };
+    default: {
+      const number = /^cuda(?::(\d{1,4}))?$/.exec(choice);
+      if (number === null) {
+        throw new UsageError(`device "${String(choice)}": choose auto, cpu, cuda, cuda:1 (the second), or reference`);
+      }
+      return cudaDevice(Number(number[1] ?? 0), info.cuda);
+    }
   }
+}
+
+/** Until its kernels have been verified on GPUs, that device is taken only where it is asked for. */
+function whyNotCuda(cuda: NativeCuda | null): string {
+  if (cuda === null) return "this build has no CUDA backend";
+  const [first] = cuda.devices;
+  return first === undefined ? cuda.problem : `cuda:0 (${first.name}) is taken where it is asked for by --device cuda`;
+}
+
+function cudaDevice(number: number, cuda: NativeCuda | null): ChosenDevice {
+  const name = `cuda:${number}`;
+  if (cuda === null) {
+    throw new UnsupportedError(
+      `device ${name}: this build has no CUDA backend; use --device cpu, or build where a CUDA compiler is found`,
+    );
+  }
+  if (cuda.devices.length === 0) {
+    throw new UnsupportedError(`device ${name}: ${cuda.problem}; use --device cpu`);
+  }
+  const device = cuda.devices[number];
+  if (device === undefined) {
+    const there = cuda.devices.map(({ name }, i) => `cuda:${i} (${name})`).join(", ");
+    throw new UnsupportedError(`device ${name}: there is none of this number; choose ${there}`);
+  }
+  const reason = `${name} (${device.name}, compute capability ${device.capability}), as asked for`;
+  return { backend: "cuda", isa: undefined, cudaDevice: number, reason };
 }
 
 /** @throws UsageError */

@@ -215,9 +215,10 @@ async function compare(
   };
   const base = await score(model, null);
   const adapted = await score(model, adapter);
-  const { kind, isa, compute, threads, memoryBytes } = model.device;
+  const { kind, cudaDevice, isa, compute, threads, memoryBytes } = model.device;
+  const device = cudaDevice === undefined ? kind : (`cuda:${cudaDevice}` as const);
   const same = kind === "cpu" ? { isa: isa as Isa } : {};
-  await using written = await openModel(folder, { device: kind, compute, threads, memoryBytes, ...same });
+  await using written = await openModel(folder, { device, compute, threads, memoryBytes, ...same });
   const merged = await score(written, null);
   const differences = adapted.map((logprob, index) => Math.abs(logprob - (merged[index] as number)));
   const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);

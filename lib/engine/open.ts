@@ -9,13 +9,13 @@ import { Model } from "./model.js";
 import { textOf } from "./open-text.js";
 
 export interface OpenModelOptions {
-  /** Default "auto": the best this build can drive; `model.device.reason` says what and why. */
+  /** Default "auto"; `model.device.reason` says what was taken, and why. */
   device?: DeviceChoice;
   /** Instruction set of the CPU device; the machine's best when left out. */
   isa?: Isa;
   /** Default: the cores available to this process. */
   threads?: number;
-  /** No job of the model may need more; default 80 % of what is free, control groups respected. */
+  /** No job of the model may need more; default 80 % of what is free on the device, control groups respected. */
   memoryBytes?: number;
   /**
    * Arithmetic of products with frozen matrices: float32 (default), or both sides rounded to bfloat16 and summed in
@@ -38,17 +38,21 @@ export interface OpenModelOptions {
  * @throws OutOfMemoryError where the weights alone exceed the limit
  */
 export async function openModel(nameOrPath: string, options: OpenModelOptions = {}): Promise<Model> {
-  const { device = "auto", compute = "float32", memoryBytes = defaultMemoryBytes() } = options;
-  if (!(memoryBytes > 0)) throw new UsageError(`memory ${memoryBytes}: give a number of bytes above 0`);
+  const { device = "auto", compute = "float32" } = options;
+  if (options.memoryBytes !== undefined && !(options.memoryBytes > 0))
+    throw new UsageError(`memory ${options.memoryBytes}: give a number of bytes above 0`);
   const threads = checkThreads(options.threads);
   const chosen = chooseDevice(device, options.isa, compute, native.info());
+  // What is free on a CUDA device is known when it is opened.
+  const memoryBytes = options.memoryBytes ?? (chosen.backend === "cuda" ? undefined : defaultMemoryBytes());
   const files = await readModelFiles(await resolveModel(nameOrPath));
   // The engine's threads read the weights while this one makes the tokenizer.
   const opening = native.openModel(files.config, files.tensors, {
     backend: chosen.backend,
     ...(chosen.isa === undefined ? {} : { isa: chosen.isa }),
+    ...(chosen.cudaDevice === undefined ? {} : { cudaDevice: chosen.cudaDevice }),
+    ...(memoryBytes === undefined ? {} : { memoryBytes }),
     threads,
-    memoryBytes,
     compute,
   });
   const [text, weights] = await Promise.allSettled([textOf(files, options.chatTemplate), opening]);
@@ -64,7 +68,15 @@ export async function openModel(nameOrPath: string, options: OpenModelOptions = 
       files,
       tokenizer,
       chatTemplate,
-      device: { kind: chosen.backend, isa: opened.isa, compute, threads, memoryBytes, reason: chosen.reason },
+      device: {
+        kind: chosen.backend,
+        ...(chosen.cudaDevice === undefined ? {} : { cudaDevice: chosen.cudaDevice }),
+        isa: opened.isa,
+        compute,
+        threads,
+        memoryBytes: opened.memoryBytes,
+        reason: chosen.reason,
+      },
       native: opened,
     });
   } catch (error) {

@@ -11,10 +11,35 @@
 #include "addon/model_object.h"
 #include "core/dequantize.h"
 #include "core/ops.h"
+#ifdef VALORA_CUDA
+#include "cuda/backend.h"
+#endif
 
 namespace valora::addon {
 
 namespace {
+
+// Null in a build without the CUDA backend.
+Napi::Value cuda_info(Napi::Env env) {
+#ifdef VALORA_CUDA
+  // The driver takes a while to answer, and the answer stays.
+  static const CudaDevices found = find_cuda_devices();
+  Napi::Array devices = Napi::Array::New(env);
+  for (const CudaDevice& device : found.devices) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("name", device.name);
+    object.Set("capability", std::to_string(device.major) + "." + std::to_string(device.minor));
+    object.Set("totalBytes", static_cast<double>(device.total_bytes));
+    devices.Set(devices.Length(), object);
+  }
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("devices", devices);
+  object.Set("problem", found.problem);
+  return object;
+#else
+  return env.Null();
+#endif
+}
 
 Napi::Value info(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -25,7 +50,7 @@ Napi::Value info(const Napi::CallbackInfo& info) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("isas", isas);
   object.Set("bf16", cpu_has_bf16());
-  object.Set("cuda", false);
+  object.Set("cuda", cuda_info(env));
 #if defined(__clang__)
   object.Set("compiler", "clang " __clang_version__);
 #else

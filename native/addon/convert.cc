@@ -6,6 +6,9 @@
 #include <string>
 
 #include "core/dequantize.h"
+#ifdef VALORA_CUDA
+#include "cuda/backend.h"
+#endif
 
 namespace valora::addon {
 
@@ -142,9 +145,15 @@ Compute read_compute(const Value& value) {
 
 ModelOptions read_open_options(const Value& value) {
   ModelOptions options;
-  const bool reference = value["backend"].choice({"cpu", "reference"}) == 1;
+  const size_t backend = value["backend"].choice({"cpu", "reference", "cuda"});
   const Value isa = value["isa"];
-  if (reference) {
+  if (backend == 2) {
+#ifdef VALORA_CUDA
+    options.ops = &cuda_ops();
+#else
+    value["backend"].refuse("a backend of this build, which has no CUDA");
+#endif
+  } else if (backend == 1) {
     options.ops = &reference_ops();
   } else if (isa.absent()) {
     options.ops = &best_cpu_ops();
@@ -154,7 +163,9 @@ ModelOptions read_open_options(const Value& value) {
     if (options.ops == nullptr) isa.refuse("an instruction set that this machine and build have");
   }
   options.threads = static_cast<int>(value["threads"].integer(1, kMaxThreads));
-  options.memory_bytes = value["memoryBytes"].integer(1, kMaxSafeInteger);
+  const Value memory = value["memoryBytes"];
+  // On a device the limit may be left to what is free there.
+  if (!memory.absent() || backend != 2) options.memory_bytes = memory.integer(1, kMaxSafeInteger);
   options.compute = read_compute(value["compute"]);
   return options;
 }

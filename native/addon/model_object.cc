@@ -7,6 +7,9 @@
 #include "addon/engine_thread.h"
 #include "addon/methods.h"
 #include "addon/trainer_object.h"
+#ifdef VALORA_CUDA
+#include "cuda/backend.h"
+#endif
 
 namespace valora::addon {
 
@@ -132,6 +135,9 @@ Napi::Value make_model_object(Napi::Env env, const Engine& engine) {
   Napi::Object object = Napi::Object::New(env);
   object.DefineProperty(Napi::PropertyDescriptor::Value(
       "isa", Napi::String::New(env, engine->model().isa()), napi_enumerable));
+  object.DefineProperty(Napi::PropertyDescriptor::Value(
+      "memoryBytes", Napi::Number::New(env, static_cast<double>(engine->model().memory_bytes())),
+      napi_enumerable));
   using Method = Napi::Value (*)(const Engine&, const Napi::CallbackInfo&);
   const std::pair<const char*, Method> methods[] = {
       {"score", score},
@@ -161,17 +167,33 @@ Napi::Value make_model_object(Napi::Env env, const Engine& engine) {
   return object;
 }
 
+// On the thread that is to use it. A model on a device may take four fifths of what is free there,
+// or less where it was given a limit.
+void open_device([[maybe_unused]] ModelOptions& options, [[maybe_unused]] int32_t number) {
+#ifdef VALORA_CUDA
+  if (options.ops->space != Space::kDevice) return;
+  options.device = open_cuda_device(number);
+  const int64_t most = cuda_free_bytes(number) / 5 * 4;
+  if (options.memory_bytes == 0 || options.memory_bytes > most) options.memory_bytes = most;
+#endif
+}
+
 }  // namespace
 
 Napi::Value open_model(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   ModelConfig config = read_config(argument(info, 0, "config"));
   std::vector<TensorSource> tensors = read_tensors(argument(info, 1, "tensors"));
-  const ModelOptions options = read_open_options(argument(info, 2, "options"));
+  const Value given = argument(info, 2, "options");
+  ModelOptions options = read_open_options(given);
+  const Value number = given["cudaDevice"];
+  const int32_t cuda_device = number.absent() ? 0 : number.int32(0);
   const Engine engine = EngineThread::start(env);
   return engine->submit(
       env,
-      [config = std::move(config), tensors = std::move(tensors), options](EngineState& state) {
+      [config = std::move(config), tensors = std::move(tensors), options,
+       cuda_device](EngineState& state) mutable {
+        open_device(options, cuda_device);
         state.model = std::make_unique<Model>(config, tensors, options);
         return true;
       },

@@ -106,7 +106,7 @@ View slice_cols(View view, int64_t begin, int64_t count) {
 StoredWeight::StoredWeight(Random& random, Dtype dtype, int64_t rows, int64_t cols, const Ops& ops)
     : size_(rows * dtype_row_bytes(dtype, cols)), bytes_(size_) {
   fill_weight(random, dtype, bytes_.data(), size_);
-  weight_ = ops.upload_weight({bytes_.data(), dtype, rows, cols, 0});
+  weight_ = ops.upload_weight({bytes_.data(), dtype, rows, cols, 0}, {&ops});
 }
 
 }  // namespace valora::bench

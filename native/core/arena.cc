@@ -25,7 +25,12 @@ std::string describe(size_t wanted, size_t used, size_t capacity) {
 
 }  // namespace
 
-Arena::Arena(size_t bytes) : capacity_(bytes) {
+Arena::Arena(size_t bytes, Device* device) : device_(device), capacity_(bytes) {
+  if (device_ != nullptr) {
+    base_ =
+        static_cast<uint8_t*>(device_->allocate(static_cast<int64_t>(std::max(bytes, kAlignment))));
+    return;
+  }
   base_ = static_cast<uint8_t*>(
       ::operator new(std::max(bytes, kAlignment), std::align_val_t(kAlignment), std::nothrow));
   if (base_ == nullptr) {
@@ -34,7 +39,13 @@ Arena::Arena(size_t bytes) : capacity_(bytes) {
   }
 }
 
-Arena::~Arena() { ::operator delete(base_, std::align_val_t(kAlignment)); }
+Arena::~Arena() {
+  if (device_ != nullptr) {
+    device_->release(base_);
+  } else {
+    ::operator delete(base_, std::align_val_t(kAlignment));
+  }
+}
 
 void* Arena::allocate(size_t bytes) {
   const size_t limit = counting() ? std::numeric_limits<size_t>::max() / 2 : capacity_;
@@ -55,7 +66,8 @@ View Arena::matrix(int64_t rows, int64_t cols) {
                                                  std::to_string(cols) + " has no size in bytes");
   }
   void* data = allocate(static_cast<size_t>(rows) * static_cast<size_t>(cols) * sizeof(float));
-  return make_view(static_cast<float*>(data), rows, cols);
+  return make_view(static_cast<float*>(data), rows, cols,
+                   device_ == nullptr ? Space::kHost : Space::kDevice);
 }
 
 }  // namespace valora

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/device.h"
 #include "core/view.h"
 
 namespace valora {
@@ -14,8 +15,9 @@ class Arena {
  public:
   // Counts only; nothing handed out may be read or written.
   Arena() = default;
-  // Owns `bytes`; throws Error{kOutOfMemory} when the system has not got them.
-  explicit Arena(size_t bytes);
+  // Owns `bytes`, of the device's memory where there is one, which must outlive the arena; throws
+  // Error{kOutOfMemory} when they are not to be had.
+  explicit Arena(size_t bytes, Device* device = nullptr);
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
@@ -34,6 +36,7 @@ class Arena {
   void release(size_t mark) { used_ = mark; }
 
  private:
+  Device* device_ = nullptr;
   uint8_t* base_ = nullptr;
   size_t capacity_ = 0;
   size_t used_ = 0;

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/arena.h"
+#include "core/device.h"
 #include "core/error.h"
 #include "core/thread_pool.h"
 
@@ -25,6 +26,7 @@ struct Context {
   const std::atomic<bool>* cancel = nullptr;
   Compute compute = Compute::kFloat32;
   OperationTimes* times = nullptr;  // null: nobody asks
+  Device* device = nullptr;         // what the backend computes on; null: the host
 
   int threads() const { return pool == nullptr ? 1 : pool->threads(); }
   void check_cancelled() const {

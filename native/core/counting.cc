@@ -26,6 +26,7 @@ struct Nothing<double (*)(Arguments...)> {
 const Ops& counting_ops() {
   static constexpr Ops kOps = {.name = "counting",
                                .space = Space::kHost,
+                               .counting = true,
                                .upload_weight = upload_mapped_weight,
                                VALORA_OPERATIONS(VALORA_NOTHING)};
   return kOps;

@@ -17,6 +17,8 @@ const char* error_code_name(ErrorCode code) {
       return "ERR_NOT_FINITE";
     case ErrorCode::kDisposed:
       return "ERR_DISPOSED";
+    case ErrorCode::kDevice:
+      return "ERR_DEVICE";
     case ErrorCode::kInternal:
       break;
   }

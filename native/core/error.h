@@ -14,6 +14,7 @@ enum class ErrorCode {
   kCancelled,        // the cancel flag was set
   kNotFinite,        // NaN or infinity where a number was due
   kDisposed,         // used after it was disposed of
+  kDevice,           // no such device, or it refused the work or was lost
   kInternal,
 };
 

@@ -52,15 +52,13 @@ class Check {
       fail(std::string(name) + " is " + shape_text(view.rows, view.cols) + " with stride " +
            text(view.stride) + ", expected sizes >= 0 and stride >= columns");
     }
-    if (!view.empty() && view.space != context_.ops->space) {
+    if (!view.empty() && view.space != context_.ops->space && !context_.ops->counting) {
       fail(std::string(name) + " is in the wrong memory space for backend " + context_.ops->name);
     }
   }
 
-  // Whether index arrays hold numbers that can be read here: not on a device, not in a dry run.
-  bool readable() const {
-    return context_.ops->space == Space::kHost && context_.ops != &counting_ops();
-  }
+  // Whether index arrays hold numbers: not in a dry run.
+  bool readable() const { return !context_.ops->counting; }
 
   void indices(const char* name, const int32_t* values, int64_t count, int64_t limit) const {
     if (!readable()) return;
@@ -235,7 +233,8 @@ void linear_forward(View y, View t, View x, const Weight& w, View bias, const Lo
   if (!bias.empty()) check.shape("bias", bias, 1, w.rows());
   check.lora(lora, t, "t", x.rows, w.cols(), w.rows());
   if (y.empty()) return;
-  const ScopedScratch scratch(context, linear_scratch(context.compute, x.rows, x.cols));
+  const ScopedScratch scratch(context,
+                              context.ops->scratch->linear(context.compute, x.rows, x.cols));
   context.ops->linear_forward(y, t, x, w, bias, lora, scratch, context);
 }
 
@@ -246,7 +245,8 @@ void linear_backward(View dx, View dt, View dy, const Weight& w, const LoraView&
   if (!dx.empty()) check.shape("dx", dx, dy.rows, w.cols());
   check.lora(lora, dt, "dt", dy.rows, w.cols(), w.rows());
   if (dy.empty() || (dx.empty() && lora.count == 0)) return;
-  const ScopedScratch scratch(context, linear_scratch(context.compute, dy.rows, dy.cols));
+  const ScopedScratch scratch(context,
+                              context.ops->scratch->linear(context.compute, dy.rows, dy.cols));
   context.ops->linear_backward(dx, dt, dy, w, lora, write, scratch, context);
 }
 
@@ -275,7 +275,8 @@ void lora_gradient(View da, View db, View dy, View x, View t, View dt, float sca
   }
   if (tree_count == 0 || rows == 0) return;
   context.ops->lora_gradient(da, db, dy, x, t, dt, scale, trees, tree_count,
-                             ScopedScratch(context, lora_gradient_scratch()), context);
+                             ScopedScratch(context, context.ops->scratch->lora_gradient()),
+                             context);
 }
 
 void rope(View x, View table, const int32_t* positions, int64_t head_dim, int direction,
@@ -298,8 +299,9 @@ void attention_forward(View o, View lse, View q, View k, View v, const PathsView
   check.shape("o", o, q.rows, q.cols);
   check.shape("lse", lse, q.rows, shape.heads);
   if (q.empty()) return;
-  context.ops->attention_forward(o, lse, q, k, v, paths, shape,
-                                 ScopedScratch(context, attention_forward_scratch(shape)), context);
+  const ScopedScratch scratch(
+      context, context.ops->scratch->attention_forward(context.compute, q.rows, k.rows, shape));
+  context.ops->attention_forward(o, lse, q, k, v, paths, shape, scratch, context);
 }
 
 void attention_backward(View dq, View dk, View dv, View d_o, View o, View lse, View q, View k,
@@ -314,9 +316,9 @@ void attention_backward(View dq, View dk, View dv, View d_o, View o, View lse, V
   check.shape("dk", dk, k.rows, k.cols);
   check.shape("dv", dv, k.rows, k.cols);
   if (k.empty()) return;
-  context.ops->attention_backward(dq, dk, dv, d_o, o, lse, q, k, v, paths, shape,
-                                  ScopedScratch(context, attention_backward_scratch(shape)),
-                                  context);
+  const ScopedScratch scratch(
+      context, context.ops->scratch->attention_backward(context.compute, q.rows, k.rows, shape));
+  context.ops->attention_backward(dq, dk, dv, d_o, o, lse, q, k, v, paths, shape, scratch, context);
 }
 
 void swiglu_forward(View h, View gate, View up, const Context& context) {
@@ -346,7 +348,8 @@ void head_forward(const HeadResult& result, View expected, View x, const Weight&
   if (!expected.empty()) check.shape("expected", expected, x.rows, w.cols());
   check.targets(targets, target_count, x.rows, w.rows());
   if (x.empty()) return;
-  const ScopedScratch scratch(context, head_forward_scratch(context.compute, x.rows, x.cols));
+  const ScopedScratch scratch(
+      context, context.ops->scratch->head_forward(context.compute, x.rows, w.rows(), x.cols));
   context.ops->head_forward(result, expected, x, w, targets, target_count, scratch, context);
 }
 
@@ -368,7 +371,8 @@ void sample(int32_t* tokens, double* logprobs, View x, const Weight& w,
                    parameters.top_p <= 1,
                "temperature >= 0, top_k >= 0 and 0 < top_p <= 1");
   if (x.empty()) return;
-  const ScopedScratch scratch(context, sample_scratch(context.compute, x.rows, w.rows(), x.cols));
+  const ScopedScratch scratch(
+      context, context.ops->scratch->sample(context.compute, x.rows, w.rows(), x.cols));
   context.ops->sample(tokens, logprobs, x, w, parameters, uniform, scratch, context);
 }
 

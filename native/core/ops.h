@@ -128,12 +128,22 @@ struct Scratch {
   void* of(int worker) const { return data + static_cast<size_t>(worker) * bytes_per_worker; }
 };
 
-// A backend. Every pointer is set. Arguments: outputs, inputs, sizes and options, scratch, context.
-struct Ops {
-  const char* name;  // "reference", "avx512", "avx2", "neon", "generic", "counting"
-  Space space;
+// How much scratch a backend's operations get (core/scratch.h).
+struct ScratchFormulas;
+extern const ScratchFormulas kHostScratch;
 
-  std::unique_ptr<Weight> (*upload_weight)(const WeightSource& source);
+// A backend. Every pointer is set. Arguments: outputs, inputs, sizes and options, scratch, context.
+// Views lie in the backend's space, and so do weights. Everything else that is handed over by
+// pointer - indices, paths, targets, coefficients, groups and trees, and the answers of
+// head_forward, sample and sum_of_squares - is host memory: a backend for a device carries it there
+// and back, and of the operations only these three wait for what they answer.
+struct Ops {
+  const char* name;  // "reference", "avx512", "avx2", "neon", "generic", "cuda", "counting"
+  Space space;
+  const ScratchFormulas* scratch = &kHostScratch;
+  bool counting = false;  // operations do nothing: views and indices may be addresses of nothing
+
+  std::unique_ptr<Weight> (*upload_weight)(const WeightSource& source, const Context&);
 
   // y[N, C] = row ids[n] of table[V, C].
   void (*embed_forward)(View y, const Weight& table, const int32_t* ids, const Context&);

@@ -1,6 +1,6 @@
-// How much temporary memory an operation gets: one formula an operation, the same for every
-// backend, so that the counting backend's answer is the plan of all of them. ops.cc takes it from
-// the arena before it dispatches; a backend that needs more enlarges the formula here.
+// How much temporary memory an operation gets: one formula an operation, kHostScratch for every
+// backend on the host, another for a device's. ops.cc takes it from the arena before it
+// dispatches, in a dry run too: the counting backend, given a backend's formulas, plans for it.
 //
 // Each formula gives bytes for every worker (Scratch::of) and bytes that all workers share
 // (Scratch::shared). G below is H / K, the query heads of a key/value head.
@@ -101,5 +101,15 @@ inline ScratchSize sample_scratch(Compute compute, int64_t rows, int64_t vocabul
   const int64_t padded = round_up(vocabulary, kHeadChunk);
   return {kProductBytes + padded * 16, rows * padded * 4 + pairs_bytes(compute, rows, channels)};
 }
+
+// What ops.cc asks. rows, cols: of the side that is multiplied; queries and keys: rows of q and k.
+struct ScratchFormulas {
+  ScratchSize (*linear)(Compute, int64_t rows, int64_t cols);
+  ScratchSize (*lora_gradient)();
+  ScratchSize (*attention_forward)(Compute, int64_t queries, int64_t keys, const AttentionShape&);
+  ScratchSize (*attention_backward)(Compute, int64_t queries, int64_t keys, const AttentionShape&);
+  ScratchSize (*head_forward)(Compute, int64_t rows, int64_t vocabulary, int64_t channels);
+  ScratchSize (*sample)(Compute, int64_t rows, int64_t vocabulary, int64_t channels);
+};
 
 }  // namespace valora

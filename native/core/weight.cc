@@ -10,7 +10,7 @@ namespace valora {
 
 Weight::~Weight() = default;
 
-std::unique_ptr<Weight> upload_mapped_weight(const WeightSource& source) {
+std::unique_ptr<Weight> upload_mapped_weight(const WeightSource& source, const Context&) {
   auto weight = std::make_unique<Weight>();
   weight->source = source;
   weight->row_bytes = dtype_row_bytes(source.dtype, source.cols);

@@ -45,9 +45,11 @@ struct Weight {
   }
 };
 
+struct Context;  // core/context.h
+
 // Ops::upload_weight of every backend that reads the mapped file itself. Throws Error where cols is
 // no multiple of the dtype's block.
-std::unique_ptr<Weight> upload_mapped_weight(const WeightSource& source);
+std::unique_ptr<Weight> upload_mapped_weight(const WeightSource& source, const Context&);
 
 // Memory from the system for such a copy: whole pages, cleared, large ones where there are any.
 class Pages {

@@ -145,7 +145,7 @@ void fill(PanelWeight* weight) {
 
 PanelWeight::~PanelWeight() = default;
 
-std::unique_ptr<Weight> upload_weight(const WeightSource& source) {
+std::unique_ptr<Weight> upload_weight(const WeightSource& source, const Context&) {
   PanelWeight* weight = new PanelWeight;
   std::unique_ptr<Weight> owner(weight);
   weight->source = source;

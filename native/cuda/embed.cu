@@ -1,4 +1,5 @@
-// embed: y[N, C] = row ids[n] of table [V, C], of float32, float16 or bfloat16; y overwritten.
+// embed: y[N, C] = row ids[n] of table [V, C], rows of it table.cols apart, of float32, float16 or
+// bfloat16; y overwritten.
 #include "cuda/cuda.h"
 #include "cuda/numbers.h"
 #include "cuda/rowwise.h"
@@ -16,11 +17,11 @@ struct alignas(4 * sizeof(T)) Four {
 template <bool kAligned, typename T>
 __global__ void __launch_bounds__(kRowwiseBlock)
     embed_forward_kernel(Rows<float> y, Global<const T> table, Global<const int32_t> ids,
-                         int64_t cols, int64_t blocks_a_row) {
+                         int64_t cols, int64_t pitch, int64_t blocks_a_row) {
   const Place at = rowwise_place(blocks_a_row);
   const int64_t left = cols - at.column;
   if (left <= 0) return;
-  const Global<const T> in = table + load(ids + at.row) * cols + at.column;
+  const Global<const T> in = table + load(ids + at.row) * pitch + at.column;
   float4 v = make_float4(0, 0, 0, 0);
   if constexpr (kAligned) {
     const auto four = load_as<Four<T>>(in);
@@ -36,12 +37,13 @@ __global__ void __launch_bounds__(kRowwiseBlock)
 
 template <typename T>
 void embed(View y, const DeviceWeight& table, const int32_t* ids, Stream stream) {
-  const bool aligned =
-      quad_aligned(y, y.cols) && reinterpret_cast<uintptr_t>(table.data) % sizeof(Four<T>) == 0;
+  const bool aligned = quad_aligned(y, y.cols) && table.cols % kQuad == 0 &&
+                       reinterpret_cast<uintptr_t>(table.data) % sizeof(Four<T>) == 0;
   by_alignment(aligned, [&](auto is_aligned) {
     launch(embed_forward_kernel<is_aligned, T>,
            {"embed_forward", rowwise_grid(y.rows, y.cols), kRowwiseBlock, 0, stream},
-           rows_of<float>(y), static_cast<const T*>(table.data), ids, y.cols, blocks_a_row(y.cols));
+           rows_of<float>(y), static_cast<const T*>(table.data), ids, y.cols, table.cols,
+           blocks_a_row(y.cols));
   });
 }
 

@@ -11,16 +11,13 @@
 
 #ifdef __CUDACC__
 #include <cuda_runtime.h>
+#else
+#include "cuda/emulation/runtime.h"
 #endif
 
 namespace valora::cuda {
 
-#ifdef __CUDACC__
 using Stream = cudaStream_t;
-#else
-// Launches of the emulation are done when launch() returns.
-using Stream = struct EmulatedStream*;
-#endif
 
 struct LaunchShape {
   const char* name;  // for errors and the emulation's records
@@ -30,17 +27,17 @@ struct LaunchShape {
   Stream stream;
 };
 
-// Queues kernel(arguments...); throws Error{kInternal} where the device refuses it. Arguments are
+// Queues kernel(arguments...); throws Error{kDevice} where the device refuses it. Arguments are
 // converted to the kernel's parameters here, so that both compilers see the same conversions.
 template <typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), const LaunchShape& shape, Arguments... arguments) {
   static_assert(sizeof...(Parameters) == sizeof...(Arguments));
-#ifdef __CUDACC__
   const auto check = [&](cudaError_t status) {
     if (status == cudaSuccess) return;
-    throw Error(ErrorCode::kInternal,
+    throw Error(ErrorCode::kDevice,
                 std::string(shape.name) + " did not start: " + cudaGetErrorString(status));
   };
+#ifdef __CUDACC__
   // Above 48 KiB a kernel has to ask.
   if (shape.shared_bytes > 48 << 10) {
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -53,6 +50,8 @@ void launch(void (*kernel)(Parameters...), const LaunchShape& shape, Arguments..
   config.stream = shape.stream;
   check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
 #else
+  const emulation::StreamLaunch started(shape.stream);
+  check(started.status);
   emulation::run_grid(shape.name, shape.grid, shape.block, shape.shared_bytes,
                       [&] { kernel(static_cast<Parameters>(arguments)...); });
 #endif

@@ -69,18 +69,19 @@ Adapter Adapter::create(const ModelConfig& config, const LoraSpec& spec) {
   for (int64_t l = 0; l < config.layers; ++l) {
     for (const LinearKind kind : spec.kinds) entries.push_back({l, kind, spec.rank, spec.scale});
   }
-  Adapter adapter(AdapterLayout(config, std::move(entries)));
-  for (const AdapterModule& module : adapter.layout_.modules()) {
+  AdapterLayout layout(config, std::move(entries));
+  std::vector<float> values(layout.size());
+  for (const AdapterModule& module : layout.modules()) {
     const uint64_t stream =
         static_cast<uint64_t>(module.layer * kLinearKinds + static_cast<int>(module.kind));
     const double bound = 1.0 / std::sqrt(static_cast<double>(module.inputs));
-    float* a = adapter.values_.data() + module.a_offset;
+    float* a = values.data() + module.a_offset;
     for (int64_t i = 0; i < module.rank * module.inputs; ++i) {
       const double uniform = random_uniform(spec.seed, stream, static_cast<uint64_t>(i));
       a[i] = static_cast<float>(bound * (2.0 * uniform - 1.0));
     }
   }
-  return adapter;
+  return Adapter(std::move(layout), std::move(values));
 }
 
 Adapter Adapter::load(const ModelConfig& config, const std::vector<LoraModule>& modules) {
@@ -88,27 +89,31 @@ Adapter Adapter::load(const ModelConfig& config, const std::vector<LoraModule>& 
   for (const LoraModule& module : modules) {
     entries.push_back({module.layer, module.kind, module.rank, module.scale});
   }
-  Adapter adapter(AdapterLayout(config, std::move(entries)));
+  AdapterLayout layout(config, std::move(entries));
+  std::vector<float> values(layout.size());
   for (const LoraModule& from : modules) {
-    const AdapterModule& to = *adapter.layout_.find(from.layer, from.kind);
-    const auto copy = [&](const char* name, const std::vector<float>& values, int64_t rows,
+    const AdapterModule& to = *layout.find(from.layer, from.kind);
+    const auto copy = [&](const char* name, const std::vector<float>& matrix, int64_t rows,
                           int64_t cols, int64_t offset) {
-      if (static_cast<int64_t>(values.size()) != rows * cols) {
+      if (static_cast<int64_t>(matrix.size()) != rows * cols) {
         fail(from.layer, from.kind,
-             std::string("has a matrix ") + name + " of " + std::to_string(values.size()) +
+             std::string("has a matrix ") + name + " of " + std::to_string(matrix.size()) +
                  " numbers, the model asks for [" + std::to_string(rows) + ", " +
                  std::to_string(cols) + "]");
       }
-      std::copy(values.begin(), values.end(), adapter.values_.begin() + offset);
+      std::copy(matrix.begin(), matrix.end(), values.begin() + offset);
     };
     copy("A", from.a, to.rank, to.inputs, to.a_offset);
     copy("B", from.b, to.outputs, to.rank, to.b_offset);
   }
-  return adapter;
+  return Adapter(std::move(layout), std::move(values));
 }
 
-std::vector<LoraModule> export_modules(const AdapterLayout& layout,
-                                       const std::vector<float>& values) {
+void Adapter::move_to(Device* device) {
+  if (device != nullptr) values_ = Numbers(device, values_.read());
+}
+
+std::vector<LoraModule> export_modules(const AdapterLayout& layout, const Numbers& values) {
   std::vector<LoraModule> result;
   for (const AdapterModule& from : layout.modules()) {
     LoraModule module;
@@ -116,25 +121,26 @@ std::vector<LoraModule> export_modules(const AdapterLayout& layout,
     module.kind = from.kind;
     module.rank = from.rank;
     module.scale = from.scale;
-    const auto a = values.begin() + from.a_offset;
-    const auto b = values.begin() + from.b_offset;
-    module.a.assign(a, a + from.rank * from.inputs);
-    module.b.assign(b, b + from.outputs * from.rank);
+    module.a = values.read(from.a_offset, from.rank * from.inputs);
+    module.b = values.read(from.b_offset, from.outputs * from.rank);
     result.push_back(std::move(module));
   }
   return result;
 }
 
-void add_delta(const AdapterModule& module, const std::vector<float>& values, int64_t begin,
-               int64_t count, std::vector<float>& rows) {
-  const View a = module.a(values.data());
-  const View b = module.b(values.data());
+void add_delta(const AdapterModule& module, const Numbers& values, int64_t begin, int64_t count,
+               std::vector<float>& rows) {
+  // B's rows from `begin` on.
+  const std::vector<float> a = values.read(module.a_offset, module.rank * module.inputs);
+  const std::vector<float> b =
+      values.read(module.b_offset + begin * module.rank, count * module.rank);
   std::vector<double> delta(module.inputs);
   for (int64_t o = 0; o < count; ++o) {
     std::fill(delta.begin(), delta.end(), 0.0);
     for (int64_t r = 0; r < module.rank; ++r) {
-      const double factor = b.row(begin + o)[r];
-      for (int64_t i = 0; i < module.inputs; ++i) delta[i] += factor * a.row(r)[i];
+      const double factor = b[o * module.rank + r];
+      const float* a_row = a.data() + r * module.inputs;
+      for (int64_t i = 0; i < module.inputs; ++i) delta[i] += factor * a_row[i];
     }
     float* row = rows.data() + o * module.inputs;
     for (int64_t i = 0; i < module.inputs; ++i) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/numbers.h"
 #include "core/view.h"
 #include "model/model.h"
 
@@ -24,14 +25,14 @@ class AdapterModule {
   int64_t a_offset = 0;
   int64_t b_offset = 0;
 
-  // The views into a buffer of this layout; shapes alone where there is no buffer (a plan has
+  // The views into a flat buffer of this layout; shapes alone where there is no buffer (a plan has
   // none).
-  View a(const float* values) const { return view(values, a_offset, rank, inputs); }
-  View b(const float* values) const { return view(values, b_offset, outputs, rank); }
+  View a(View flat) const { return view(flat, a_offset, rank, inputs); }
+  View b(View flat) const { return view(flat, b_offset, outputs, rank); }
 
  private:
-  static View view(const float* values, int64_t offset, int64_t rows, int64_t cols) {
-    return make_view(values == nullptr ? nullptr : const_cast<float*>(values) + offset, rows, cols);
+  static View view(View flat, int64_t offset, int64_t rows, int64_t cols) {
+    return make_view(flat.data == nullptr ? nullptr : flat.data + offset, rows, cols, flat.space);
   }
 };
 
@@ -73,22 +74,23 @@ class Adapter {
   static Adapter load(const ModelConfig& config, const std::vector<LoraModule>& modules);
 
   const AdapterLayout& layout() const { return layout_; }
-  const std::vector<float>& values() const { return values_; }
-  std::vector<float>& values() { return values_; }
+  const Numbers& values() const { return values_; }
+  // From the host's memory, where an adapter is made, to a device's; null: it stays.
+  void move_to(Device* device);
 
  private:
-  explicit Adapter(AdapterLayout layout) : layout_(std::move(layout)), values_(layout_.size()) {}
+  Adapter(AdapterLayout layout, std::vector<float> values)
+      : layout_(std::move(layout)), values_(nullptr, std::move(values)) {}
 
   AdapterLayout layout_;
-  std::vector<float> values_;
+  Numbers values_;
 };
 
 // The numbers of a flat buffer as modules: an adapter's own, or its gradients.
-std::vector<LoraModule> export_modules(const AdapterLayout& layout,
-                                       const std::vector<float>& values);
+std::vector<LoraModule> export_modules(const AdapterLayout& layout, const Numbers& values);
 
 // rows [begin, begin+count) of W, given in `rows` [count, I], plus scale * (B A), summed in double.
-void add_delta(const AdapterModule& module, const std::vector<float>& values, int64_t begin,
-               int64_t count, std::vector<float>& rows);
+void add_delta(const AdapterModule& module, const Numbers& values, int64_t begin, int64_t count,
+               std::vector<float>& rows);
 
 }  // namespace valora

@@ -15,7 +15,7 @@ void append_adapter_rows(std::vector<AdapterRows>& groups, const Adapter* adapte
       return;
     }
   }
-  groups.push_back({&adapter->layout(), adapter->values().data(), begin, count});
+  groups.push_back({&adapter->layout(), adapter->values().view(), begin, count});
 }
 
 Batch make_batch(const Forest& forest, const FindAdapter& find_adapter) {
@@ -54,7 +54,7 @@ Batch make_planned_batch(int64_t rows, int64_t target_rows, int64_t trees, int64
     part.paths.tree_count = trees;
     part.paths.longest = longest;
     part.trees.assign(trees, RowRange{0, 0});
-    if (layout != nullptr) part.adapters.push_back({layout, nullptr, 0, count});
+    if (layout != nullptr) part.adapters.push_back({layout, View{}, 0, count});
   };
   fill(batch.all, rows);
   fill(batch.targets, target_rows);

@@ -15,7 +15,7 @@ namespace valora {
 // Neighbouring rows that carry the same adapter.
 struct AdapterRows {
   const AdapterLayout* layout = nullptr;
-  const float* values = nullptr;
+  View values;  // the adapter's flat buffer
   int64_t begin = 0;
   int64_t count = 0;
 };

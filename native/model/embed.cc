@@ -36,6 +36,15 @@ void check_request(const EmbeddingRequest& request, const ModelConfig& config) {
   }
 }
 
+// The same numbers, rows back to back, where the host can read them; `copy` is filled where they
+// are not there already.
+View on_host(View view, std::vector<float>& copy, const Context& context) {
+  if (view.space == Space::kHost) return view;
+  copy.resize(static_cast<size_t>(view.size()));
+  context.device->read(copy.data(), view.data, view.size() * static_cast<int64_t>(sizeof(float)));
+  return make_view(copy.data(), view.rows, view.cols);
+}
+
 // Sums of rows, group by group.
 class Means {
  public:
@@ -78,12 +87,9 @@ std::vector<float> Engine::embed(const EmbeddingRequest& request, CancelFlag can
          embedding_pass(model,
                         {batch, request.layer,
                          [&](View states) {
-                           if (states.space != Space::kHost) {
-                             throw Error(ErrorCode::kInvalidArgument,
-                                         "embedding: hidden states are read from the memory of the "
-                                         "host; use --device cpu");
-                           }
                            if (counting) return;
+                           std::vector<float> copy;
+                           states = on_host(states, copy, context);
                            // Targets are sorted by row: a group's rows are added in their order.
                            for (size_t i = 0; i < request.groups.size(); ++i) {
                              means.add(request.groups[i], states.row(forest.target_index()[i]));

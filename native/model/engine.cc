@@ -15,9 +15,20 @@ const ModelConfig& checked(const ModelConfig& config) {
   return config;
 }
 
-const Ops& checked(const Ops* ops) {
-  if (ops == nullptr) throw Error(ErrorCode::kInvalidArgument, "the model was given no backend");
-  return *ops;
+const Ops& checked(const ModelOptions& options) {
+  if (options.ops == nullptr) {
+    throw Error(ErrorCode::kInvalidArgument, "the model was given no backend");
+  }
+  if ((options.ops->space == Space::kDevice) != (options.device != nullptr)) {
+    throw Error(ErrorCode::kInvalidArgument, "the model was given a backend without its device");
+  }
+  return *options.ops;
+}
+
+Ops counting_for(const Ops& ops) {
+  Ops counting = counting_ops();
+  counting.scratch = ops.scratch;
+  return counting;
 }
 
 }  // namespace
@@ -36,17 +47,22 @@ View RopeTable::rows(const ModelConfig& config, int64_t positions) {
       }
     }
   }
-  return make_view(values_.data(), positions, config.head_dim);
+  if (device_ == nullptr) return make_view(values_.data(), positions, config.head_dim);
+  if (placed_.size() != static_cast<int64_t>(values_.size())) placed_ = Numbers(device_, values_);
+  return make_view(placed_.view().data, positions, config.head_dim, Space::kDevice);
 }
 
 Engine::Engine(ModelConfig config, const std::vector<TensorSource>& tensors,
                const ModelOptions& options)
-    : config_(checked(config)),
-      ops_(checked(options.ops)),
+    : device_(options.device),
+      config_(checked(config)),
+      ops_(checked(options)),
+      counting_(counting_for(ops_)),
       memory_bytes_(options.memory_bytes),
       compute_(options.compute),
-      weights_(config_, tensors, ops_),
-      pool_(options.threads) {
+      weights_(config_, tensors, {.ops = &ops_, .compute = compute_, .device = device_.get()}),
+      pool_(options.threads),
+      rope_(device_.get()) {
   check_limit("the model", memory_now());
 }
 
@@ -79,6 +95,7 @@ int32_t Engine::add_adapter(Adapter adapter) {
   Plan plan = memory_now();
   plan.adapters += adapter.layout().bytes();
   check_limit("another adapter", plan);
+  adapter.move_to(device_.get());
   const std::lock_guard<std::mutex> lock(mutex_);
   adapters_.emplace(next_handle_, std::make_shared<Adapter>(std::move(adapter)));
   return next_handle_++;
@@ -107,14 +124,14 @@ FindAdapter Engine::finder() const {
 
 int64_t Engine::count(const std::function<void(const Context&)>& body) const {
   Arena counting;
-  body({&counting_ops(), &counting, const_cast<ThreadPool*>(&pool_), nullptr, compute_});
+  body({&counting_, &counting, const_cast<ThreadPool*>(&pool_), nullptr, compute_});
   return static_cast<int64_t>(counting.peak());
 }
 
 void Engine::run(const Job& job, CancelFlag cancel) {
   Arena& arena = reserve(job, count(job.body));
   arena.reset_peak();
-  job.body({&ops_, &arena, &pool_, cancel, compute_, times()});
+  job.body(context(&arena, cancel));
 }
 
 Arena& Engine::reserve(const Job& job, int64_t bytes) {
@@ -126,7 +143,7 @@ Arena& Engine::reserve(const Job& job, int64_t bytes) {
   const int64_t capacity = arena_ == nullptr ? 0 : static_cast<int64_t>(arena_->capacity());
   if (arena_ == nullptr || capacity < bytes || !fits(capacity)) {
     arena_.reset();
-    arena_ = std::make_unique<Arena>(static_cast<size_t>(bytes));
+    arena_ = std::make_unique<Arena>(static_cast<size_t>(bytes), device_.get());
   }
   return *arena_;
 }

@@ -19,11 +19,14 @@ namespace valora {
 // Cosines and sines of every position's angles, [positions, D]: D/2 cosines, then D/2 sines.
 class RopeTable {
  public:
+  explicit RopeTable(Device* device) : device_(device) {}
   // The first `positions` rows, computed in double where they are not there yet.
   View rows(const ModelConfig& config, int64_t positions);
 
  private:
+  Device* device_;
   std::vector<float> values_;
+  Numbers placed_;  // the same on the device, if there is one
 };
 
 class Engine {
@@ -33,6 +36,7 @@ class Engine {
   const ModelConfig& config() const { return config_; }
   const ModelWeights& weights() const { return weights_; }
   const Ops& ops() const { return ops_; }
+  int64_t memory_bytes() const { return memory_bytes_; }
   // The arena of the last job; null before the first.
   const Arena* arena() const { return arena_.get(); }
 
@@ -65,7 +69,8 @@ class Engine {
     return {config_, weights_, rope_.rows(config_, positions)};
   }
   // A context without an arena or cancellation, for operations on whole buffers.
-  Context context() { return {&ops_, nullptr, &pool_, nullptr, compute_, times()}; }
+  Context context() { return context(nullptr, nullptr); }
+  Device* device() const { return device_.get(); }
 
   // What operations took since the last call; the first call begins to measure and has nothing to
   // say.
@@ -73,6 +78,9 @@ class Engine {
 
  private:
   OperationTimes* times() { return measuring_ ? &times_ : nullptr; }
+  Context context(Arena* arena, CancelFlag cancel) {
+    return {&ops_, arena, &pool_, cancel, compute_, times(), device_.get()};
+  }
   friend class OptimiserBytes;
   void add_optimiser_bytes(int64_t bytes);
   void remove_optimiser_bytes(int64_t bytes);
@@ -81,8 +89,10 @@ class Engine {
   Arena& reserve(const Job& job, int64_t bytes);
   FindAdapter finder() const;
 
+  const std::shared_ptr<Device> device_;  // outlives all that lies on it
   const ModelConfig config_;
   const Ops& ops_;
+  const Ops counting_;  // for plans of this backend
   const int64_t memory_bytes_;
   Compute compute_;
   const ModelWeights weights_;

@@ -19,6 +19,7 @@ Model::~Model() = default;
 
 const ModelConfig& Model::config() const { return impl_->engine.config(); }
 const char* Model::isa() const { return impl_->engine.ops().name; }
+int64_t Model::memory_bytes() const { return impl_->engine.memory_bytes(); }
 
 Scores Model::score(const ForestInput& forest, CancelFlag cancel) {
   return impl_->engine.score(forest, cancel);

@@ -48,6 +48,7 @@ struct ModelOptions {
   int threads = 1;
   int64_t memory_bytes = 0;
   Compute compute = Compute::kFloat32;
+  std::shared_ptr<Device> device = nullptr;  // of a backend that computes on one
 };
 
 // One matrix's low-rank pair. a [R, I], b [O, R], row-major.
@@ -154,6 +155,7 @@ class Model {
 
   const ModelConfig& config() const;
   const char* isa() const;
+  int64_t memory_bytes() const;
 
   Scores score(const ForestInput& forest, CancelFlag cancel);
   // [groups, C]: the mean over a group's rows of the residual stream after `layer` layers, before

@@ -77,7 +77,7 @@ int64_t planned_training(const Engine& engine, const PassModel& model, const Job
   const std::vector<HeadTarget> targets;
   static const float kNoCoefficient = 0;
   const TrainingPass pass{
-      batch, targets, shape.recompute, {&layout, nullptr}, [](const HeadOutputs&) {
+      batch, targets, shape.recompute, {&layout, View{}}, [](const HeadOutputs&) {
         return &kNoCoefficient;
       }};
   return engine.count([&](const Context& context) { training_pass(model, pass, context); });

@@ -18,6 +18,8 @@ namespace {
   throw Error(ErrorCode::kInvalidArgument, "training: " + what);
 }
 
+constexpr float kNotRead = 0;  // a dry run's coefficients
+
 void check_batch(const PairBatch& batch) {
   if (batch.reference.size() % 2 != 0) {
     fail(std::to_string(batch.reference.size()) +
@@ -74,10 +76,6 @@ BatchLoss batch_loss(const PairBatch& batch, const LossOptions& options,
   return loss;
 }
 
-View flat(std::vector<float>& values) {
-  return make_view(values.data(), 1, static_cast<int64_t>(values.size()));
-}
-
 }  // namespace
 
 Trainer::Impl::Impl(Engine& engine_in, int32_t handle_in, Recompute recompute_in)
@@ -86,11 +84,9 @@ Trainer::Impl::Impl(Engine& engine_in, int32_t handle_in, Recompute recompute_in
       recompute(recompute_in),
       adapter(engine_in.adapter(handle_in)),
       reservation(engine_in, kTrainerBuffers * adapter->layout().bytes()) {
-  const size_t size = static_cast<size_t>(adapter->layout().size());
-  gradient.resize(size);
-  in_progress.resize(size);
-  m.resize(size);
-  v.resize(size);
+  for (Numbers* numbers : {&gradient, &in_progress, &m, &v}) {
+    *numbers = Numbers(engine.device(), adapter->layout().size());
+  }
 }
 
 Trainer::Trainer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -101,7 +97,7 @@ PairResults Trainer::accumulate(const PairBatch& batch, const LossOptions& optio
   return impl_->accumulate(batch, options, cancel);
 }
 double Trainer::step(const AdamwOptions& options) { return impl_->step(options); }
-void Trainer::clear() { std::fill(impl_->gradient.begin(), impl_->gradient.end(), 0.0f); }
+void Trainer::clear() { impl_->gradient.clear(); }
 
 PairResults Trainer::Impl::accumulate(const PairBatch& batch, const LossOptions& options,
                                       CancelFlag cancel) {
@@ -120,7 +116,7 @@ PairResults Trainer::Impl::accumulate(const PairBatch& batch, const LossOptions&
 
   // Gradients are added to a copy, which replaces them when all has gone well: a call that is
   // cancelled, fails, or meets a number that is not finite leaves them as they were.
-  std::copy(gradient.begin(), gradient.end(), in_progress.begin());
+  in_progress.copy(gradient);
   const PassModel model = engine.pass_model(rows.longest);
   BatchLoss loss;
   const auto body = [&](bool recomputing) {
@@ -129,9 +125,9 @@ PairResults Trainer::Impl::accumulate(const PairBatch& batch, const LossOptions&
       const TrainingPass pass{rows,
                               targets,
                               recomputing,
-                              {&adapter->layout(), in_progress.data()},
+                              {&adapter->layout(), in_progress.view()},
                               [&](const HeadOutputs& outputs) -> const float* {
-                                if (counting) return in_progress.data();  // not read
+                                if (counting) return &kNotRead;
                                 std::vector<double> logprobs(targets.size());
                                 for (size_t i = 0; i < targets.size(); ++i)
                                   logprobs[i] = outputs.logprob(targets, i);
@@ -150,7 +146,7 @@ PairResults Trainer::Impl::accumulate(const PairBatch& batch, const LossOptions&
 
 double Trainer::Impl::step(const AdamwOptions& options) {
   const Context context = engine.context();
-  const double norm = std::sqrt(ops::sum_of_squares(flat(gradient), context));
+  const double norm = std::sqrt(ops::sum_of_squares(gradient.view(), context));
   if (!std::isfinite(norm)) {
     throw Error(ErrorCode::kNotFinite, "training: the gradient's norm is not finite");
   }
@@ -165,9 +161,9 @@ double Trainer::Impl::step(const AdamwOptions& options) {
   parameters.weight_decay = static_cast<float>(options.weight_decay);
   parameters.gradient_scale = static_cast<float>(scale);
   parameters.step = steps + 1;
-  ops::adamw(flat(adapter->values()), flat(m), flat(v), flat(gradient), parameters, context);
+  ops::adamw(adapter->values().view(), m.view(), v.view(), gradient.view(), parameters, context);
   ++steps;
-  std::fill(gradient.begin(), gradient.end(), 0.0f);
+  gradient.clear();
   return norm;
 }
 
@@ -175,18 +171,18 @@ std::vector<LoraModule> Trainer::gradients() const {
   return export_modules(impl_->adapter->layout(), impl_->gradient);
 }
 
-OptimizerState Trainer::state() const { return {impl_->steps, impl_->m, impl_->v}; }
+OptimizerState Trainer::state() const { return {impl_->steps, impl_->m.read(), impl_->v.read()}; }
 
 void Trainer::set_state(const OptimizerState& state) {
-  const size_t size = impl_->m.size();
+  const size_t size = static_cast<size_t>(impl_->m.size());
   if (state.step < 0 || state.m.size() != size || state.v.size() != size) {
     fail("an optimiser state of step " + std::to_string(state.step) + " with " +
          std::to_string(state.m.size()) + " and " + std::to_string(state.v.size()) +
          " numbers, the adapter has " + std::to_string(size));
   }
   impl_->steps = state.step;
-  impl_->m = state.m;
-  impl_->v = state.v;
+  impl_->m.write(state.m);
+  impl_->v.write(state.v);
 }
 
 }  // namespace valora

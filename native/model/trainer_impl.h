@@ -20,9 +20,9 @@ struct Trainer::Impl {
   const Recompute recompute;
   const std::shared_ptr<Adapter> adapter;
   const OptimiserBytes reservation;  // of the buffers below, all in the adapter's layout
-  std::vector<float> gradient;
-  std::vector<float> in_progress;  // what accumulate() adds to
-  std::vector<float> m, v;
+  Numbers gradient;
+  Numbers in_progress;  // what accumulate() adds to
+  Numbers m, v;
   int64_t steps = 0;
 };
 

@@ -83,12 +83,12 @@ void Transformer::linear(int64_t layer, LinearKind kind, const BatchRows& rows, 
                          View x) const {
   const LayerWeights& weights = weights_.layer(layer);
   const int index = static_cast<int>(kind);
-  ops::linear_forward(y, t, x, *weights.linear[index], row_view(weights.bias[index]),
+  ops::linear_forward(y, t, x, *weights.linear[index], weights.bias[index].view(),
                       lora(layer, kind, rows), context_);
 }
 
-void Transformer::norm(View y, View x, const std::vector<float>& weight) const {
-  ops::rmsnorm_forward(y, x, row_view(weight), config_.norm_epsilon, context_);
+void Transformer::norm(View y, View x, const Numbers& weight) const {
+  ops::rmsnorm_forward(y, x, weight.view(), config_.norm_epsilon, context_);
 }
 
 void Transformer::attention_half(int64_t layer, View x, View y, const AttentionStore& store,

@@ -52,7 +52,7 @@ struct LayerStore {
 // order.
 struct GradientSink {
   const AdapterLayout* layout = nullptr;
-  float* values = nullptr;
+  View values;
 };
 
 class Transformer {
@@ -100,7 +100,7 @@ class Transformer {
   FeedForwardStore allocate_feed_forward(int64_t layer) const;
 
   void linear(int64_t layer, LinearKind kind, const BatchRows& rows, View y, View t, View x) const;
-  void norm(View y, View x, const std::vector<float>& weight) const;
+  void norm(View y, View x, const Numbers& weight) const;
   void attention_half(int64_t layer, View x, View y, const AttentionStore& store,
                       const KeyValueCache* cache) const;
   // `activated` [rows, F] receives silu(gate) * up; it may be the store's gate where nothing is
@@ -111,7 +111,7 @@ class Transformer {
   // dx = or += dy through one matrix; the pair's gradients, from its input x, to the sink.
   void linear_backward(int64_t layer, LinearKind kind, const BatchRows& rows, View dx, View dy,
                        View x, View t, Write write, const GradientSink& sink) const;
-  void norm_backward(View dx, View dy, View x, const std::vector<float>& weight, Write) const;
+  void norm_backward(View dx, View dy, View x, const Numbers& weight, Write) const;
   void attention_backward(int64_t layer, View dx, View dy, View x, const AttentionStore& store,
                           const GradientSink& sink, bool first) const;
   void feed_forward_backward(int64_t layer, View dx, View x, const FeedForwardStore& store,

@@ -16,9 +16,9 @@ bool has_module(const GradientSink& sink, int64_t layer, std::initializer_list<L
 
 }  // namespace
 
-void Transformer::norm_backward(View dx, View dy, View x, const std::vector<float>& weight,
+void Transformer::norm_backward(View dx, View dy, View x, const Numbers& weight,
                                 Write write) const {
-  ops::rmsnorm_backward(dx, dy, x, row_view(weight), config_.norm_epsilon, write, context_);
+  ops::rmsnorm_backward(dx, dy, x, weight.view(), config_.norm_epsilon, write, context_);
 }
 
 void Transformer::final_norm_backward(View dx, View dhidden, View x) const {

@@ -177,7 +177,7 @@ std::unique_ptr<Weight>* ModelWeights::matrix_slot(const TensorSource& tensor) {
   return &layers_[tensor.layer].linear[static_cast<int>(tensor.linear)];
 }
 
-std::vector<float>* ModelWeights::vector_slot(const TensorSource& tensor) {
+Numbers* ModelWeights::vector_slot(const TensorSource& tensor) {
   if (tensor.role == TensorRole::kFinalNorm) return &final_norm_;
   LayerWeights& layer = layers_[tensor.layer];
   switch (tensor.role) {
@@ -195,7 +195,7 @@ std::vector<float>* ModelWeights::vector_slot(const TensorSource& tensor) {
 }
 
 void ModelWeights::add(const ModelConfig& config, const TensorSource& tensor,
-                       const MappedFile& file, const Ops& ops) {
+                       const MappedFile& file, const Context& context) {
   const std::string name = tensor_name(tensor.role, tensor.linear, tensor.layer);
   const MatrixShape expected = expected_shape(config, tensor.role, tensor.linear);
   if (expected.outputs == 0) fail(name, "a model of this config has no such tensor");
@@ -227,16 +227,16 @@ void ModelWeights::add(const ModelConfig& config, const TensorSource& tensor,
   }
 
   if (!is_matrix(tensor.role)) {
-    std::vector<float>* slot = vector_slot(tensor);
+    Numbers* slot = vector_slot(tensor);
     if (!slot->empty()) fail(name, "it is there twice");
-    *slot = decode_vector(tensor, data);
+    *slot = Numbers(context.device, decode_vector(tensor, data));
     bytes_ += tensor.cols * static_cast<int64_t>(sizeof(float));
     return;
   }
   std::unique_ptr<Weight>* slot = matrix_slot(tensor);
   if (*slot != nullptr) fail(name, "it is there twice");
-  *slot =
-      ops.upload_weight({data, tensor.dtype, tensor.rows, tensor.cols, tensor.interleaved_heads});
+  *slot = context.ops->upload_weight(
+      {data, tensor.dtype, tensor.rows, tensor.cols, tensor.interleaved_heads}, context);
   // Pages that were only read to be copied need not stay in memory.
   if ((*slot)->own_bytes != 0) file.leave(tensor.offset, tensor.bytes);
   bytes_ += (*slot)->own_bytes != 0 ? (*slot)->own_bytes : tensor.bytes;
@@ -263,7 +263,7 @@ void ModelWeights::check_complete(const ModelConfig& config) const {
 }
 
 ModelWeights::ModelWeights(const ModelConfig& config, const std::vector<TensorSource>& tensors,
-                           const Ops& ops)
+                           const Context& context)
     : layers_(config.layers) {
   std::map<std::string, std::shared_ptr<const MappedFile>> mapped;
   for (const TensorSource& tensor : tensors) {
@@ -272,7 +272,7 @@ ModelWeights::ModelWeights(const ModelConfig& config, const std::vector<TensorSo
       file = std::make_shared<const MappedFile>(tensor.file);
       files_.push_back(file);
     }
-    add(config, tensor, *file, ops);
+    add(config, tensor, *file, context);
   }
   check_complete(config);
 }
@@ -298,10 +298,10 @@ std::vector<float> ModelWeights::read_rows(TensorRole role, LinearKind linear, i
   // Slots are looked up by the same functions that fill them; nothing is changed here.
   ModelWeights& self = const_cast<ModelWeights&>(*this);
   if (!is_matrix(role)) {
-    const std::vector<float>& values = *self.vector_slot(source);
+    const Numbers& values = *self.vector_slot(source);
     if (values.empty()) throw Error(ErrorCode::kInvalidArgument, "the model has no " + name);
     check_rows(1);
-    return count == 1 ? values : std::vector<float>();
+    return count == 1 ? values.read() : std::vector<float>();
   }
   const Weight& weight = role == TensorRole::kHead
                              ? head()

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/mapped_file.h"
+#include "core/numbers.h"
 #include "core/ops.h"
 #include "model/model.h"
 
@@ -30,23 +31,24 @@ std::string tensor_name(TensorRole role, LinearKind linear, int64_t layer);
 void check_config(const ModelConfig& config);
 
 struct LayerWeights {
-  std::vector<float> attention_norm;     // [C]
-  std::vector<float> feed_forward_norm;  // [C]
-  std::vector<float> q_norm;             // [H*D] or [D], or empty
-  std::vector<float> k_norm;             // [K*D] or [D], or empty
+  Numbers attention_norm;     // [C]
+  Numbers feed_forward_norm;  // [C]
+  Numbers q_norm;             // [H*D] or [D], or empty
+  Numbers k_norm;             // [K*D] or [D], or empty
   std::unique_ptr<Weight> linear[kLinearKinds];
-  std::vector<float> bias[kLinearKinds];  // [O] or empty
+  Numbers bias[kLinearKinds];  // [O] or empty
 };
 
 class ModelWeights {
  public:
   // Throws Error{kFile} naming role and layer where a tensor is missing, there twice, unknown to
   // the config, of another shape, or past the end of its file.
-  ModelWeights(const ModelConfig& config, const std::vector<TensorSource>& tensors, const Ops& ops);
+  ModelWeights(const ModelConfig& config, const std::vector<TensorSource>& tensors,
+               const Context& context);
 
   const Weight& embedding() const { return *embedding_; }
   const Weight& head() const { return head_ == nullptr ? *embedding_ : *head_; }
-  const std::vector<float>& final_norm() const { return final_norm_; }
+  const Numbers& final_norm() const { return final_norm_; }
   const LayerWeights& layer(int64_t l) const { return layers_[l]; }
 
   // Rows [begin, begin+count) of a matrix, or of a vector (which has one row), decoded.
@@ -58,23 +60,17 @@ class ModelWeights {
 
  private:
   std::unique_ptr<Weight>* matrix_slot(const TensorSource& tensor);
-  std::vector<float>* vector_slot(const TensorSource& tensor);
+  Numbers* vector_slot(const TensorSource& tensor);
   void add(const ModelConfig& config, const TensorSource& tensor, const MappedFile& file,
-           const Ops& ops);
+           const Context& context);
   void check_complete(const ModelConfig& config) const;
 
   std::vector<std::shared_ptr<const MappedFile>> files_;
   std::unique_ptr<Weight> embedding_;
   std::unique_ptr<Weight> head_;
-  std::vector<float> final_norm_;
+  Numbers final_norm_;
   std::vector<LayerWeights> layers_;
   int64_t bytes_ = 0;
 };
-
-// A vector as a [1, size] view; empty where the vector is.
-inline View row_view(const std::vector<float>& values) {
-  if (values.empty()) return {};
-  return make_view(const_cast<float*>(values.data()), 1, static_cast<int64_t>(values.size()));
-}
 
 }  // namespace valora

@@ -194,7 +194,8 @@ TEST_F(OpsCheckTest, CountingMeasuresWhatARealRunTakes) {
   const auto run = [&](Context context, const uint8_t* data) {
     Arena& arena = *context.arena;
     const ArenaScope scope(arena);
-    const std::unique_ptr<Weight> w = context.ops->upload_weight({data, Dtype::kF32, 64, 64, 0});
+    const std::unique_ptr<Weight> w =
+        context.ops->upload_weight({data, Dtype::kF32, 64, 64, 0}, context);
     const View x = arena.matrix(130, 64), y = arena.matrix(130, 64), lse = arena.matrix(130, 4);
     const View kv = arena.matrix(130, 32), t = arena.matrix(130, 4);
     const View a = arena.matrix(4, 64), b = arena.matrix(64, 4);

@@ -127,7 +127,7 @@ TEST_P(OpsHeadTest, NormaliserIsSummedInDoubleAndTiesGoToTheSmallestIndex) {
   const int64_t vocabulary = 49152;
   const std::vector<float> ones(vocabulary, 1.0f);
   const std::unique_ptr<Weight> w = ops().upload_weight(
-      {reinterpret_cast<const uint8_t*>(ones.data()), Dtype::kF32, vocabulary, 1, 0});
+      {reinterpret_cast<const uint8_t*>(ones.data()), Dtype::kF32, vocabulary, 1, 0}, machine);
   Matrix x(1, 1);
   x.fill(0.1f);
   double normaliser;

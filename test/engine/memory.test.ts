@@ -53,7 +53,7 @@ describe("freeMemoryBytes", () => {
 
 describe("chooseDevice", () => {
   // Seen failing: with "cuda" mapped to the CPU backend the second test goes red.
-  const info: NativeInfo = { isas: ["avx2", "generic"], bf16: false, cuda: false, compiler: "", build: "release" };
+  const info: NativeInfo = { isas: ["avx2", "generic"], bf16: false, cuda: null, compiler: "", build: "release" };
 
   it("says which device auto took, and why", () => {
     const { backend, reason } = chooseDevice("auto", undefined, "float32", info);
@@ -85,6 +85,28 @@ describe("chooseDevice", () => {
       message: /avx2, generic/,
     });
     assert.throws(() => chooseDevice("gpu" as "cpu", undefined, "float32", info), { name: "UsageError" });
+  });
+
+  it("takes a CUDA device where one is asked for by number, and says in one sentence why it cannot", () => {
+    const device = { name: "GPU One", capability: "9.0", totalBytes: 2 ** 36 };
+    const two: NativeInfo = { ...info, cuda: { devices: [device, { ...device, name: "GPU Two" }], problem: "" } };
+    const chosen = chooseDevice("cuda:1", undefined, "bf16", two);
+    assert.deepEqual([chosen.backend, chosen.cudaDevice], ["cuda", 1]);
+    assert.match(chosen.reason, /cuda:1 \(GPU Two, compute capability 9\.0\), as asked for; bf16 by tensor cores/);
+    assert.equal(chooseDevice("cuda", undefined, "float32", two).cudaDevice, 0);
+    assert.throws(() => chooseDevice("cuda:2", undefined, "float32", two), {
+      name: "UnsupportedError",
+      message: /cuda:0 \(GPU One\), cuda:1 \(GPU Two\)/,
+    });
+    const none: NativeInfo = { ...info, cuda: { devices: [], problem: "no CUDA driver was found" } };
+    assert.throws(() => chooseDevice("cuda", undefined, "float32", none), { message: /no CUDA driver was found/ });
+    assert.match(chooseDevice("auto", undefined, "float32", none).reason, /no CUDA driver was found/);
+    const auto = chooseDevice("auto", undefined, "float32", two);
+    assert.equal(auto.backend, "cpu");
+    assert.match(auto.reason, /cuda:0 \(GPU One\) is taken where it is asked for/);
+    for (const wrong of ["cuda:", "cuda:-1", "cuda:x", "cuda:1 "]) {
+      assert.throws(() => chooseDevice(wrong as "cuda", undefined, "float32", two), { name: "UsageError" }, wrong);
+    }
   });
 
   it("takes every core where no number of threads is given", () => {

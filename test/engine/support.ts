@@ -11,11 +11,17 @@ export const SMOLLM2 = "smollm2-135m-instruct";
 
 export type Backend = Pick<OpenModelOptions, "device" | "isa"> & { name: string };
 
-/** Every backend this machine can run, the reference first. */
-export const BACKENDS: Backend[] = [
-  { name: "reference", device: "reference" },
-  ...[...native.info().isas].reverse().map((isa): Backend => ({ name: isa, device: "cpu", isa })),
-];
+/** Set by scripts/verify-gpu.mjs: the one device that tests of all backends are to run on. */
+const ONLY = process.env.VALORA_TEST_DEVICE as OpenModelOptions["device"];
+
+/** Every backend this machine can run, the reference first; of CUDA only where VALORA_TEST_DEVICE asks for it. */
+export const BACKENDS: Backend[] =
+  ONLY === undefined
+    ? [
+        { name: "reference", device: "reference" },
+        ...[...native.info().isas].reverse().map((isa): Backend => ({ name: isa, device: "cpu", isa })),
+      ]
+    : [{ name: ONLY, device: ONLY }];
 /** The fastest. */
 export const BEST = BACKENDS.at(-1)!;
 

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "cuda/emulation/machine.h"
+#include "cuda/emulation/runtime.h"
 
 namespace valora::cuda {
 
@@ -67,6 +68,9 @@ Shared<T> static_shared() {
 namespace valora::emulation {
 
 inline void count(Traffic traffic, Site site, uint64_t address, size_t bytes) {
+  if (traffic == Traffic::kGlobalRead || traffic == Traffic::kGlobalWrite) {
+    check_global(address, bytes);
+  }
   const Thread& thread = this_thread();
   meter().access(traffic, site, thread.warp, thread.lane, address, static_cast<unsigned>(bytes));
 }

@@ -78,8 +78,8 @@ class DeviceGroups {
   int64_t max_rank_;
 };
 
-std::unique_ptr<Weight> upload_weight(const WeightSource& source) {
-  const std::unique_ptr<Weight> mapped = upload_mapped_weight(source);
+std::unique_ptr<Weight> upload_weight(const WeightSource& source, const Context& context) {
+  const std::unique_ptr<Weight> mapped = upload_mapped_weight(source, context);
   auto weight = std::make_unique<EmulatedWeight>();
   weight->source = source;
   weight->row_bytes = mapped->row_bytes;
@@ -203,7 +203,7 @@ Ops make_ops() {
 
 }  // namespace
 
-const Ops& emulated_cuda_ops() {
+const Ops& cuda_test_ops() {
   static const Ops ops = make_ops();
   return ops;
 }

@@ -150,8 +150,8 @@ inline std::vector<const Ops*> cpu_backends() {
   return list;
 }
 #ifdef VALORA_EMULATED_CUDA
-const Ops& emulated_cuda_ops();
-inline std::vector<const Ops*> backends() { return {&emulated_cuda_ops()}; }
+const Ops& cuda_test_ops();
+inline std::vector<const Ops*> backends() { return {&cuda_test_ops()}; }
 #else
 inline std::vector<const Ops*> backends() {
   std::vector<const Ops*> list = cpu_backends();

@@ -19,7 +19,7 @@ struct StoredWeight {
   WeightSource source;
   Matrix values;  // [O, I], rows in logical order
 
-  std::unique_ptr<Weight> upload(const Ops& ops) const { return ops.upload_weight(source); }
+  std::unique_ptr<Weight> upload(const Ops& ops) const { return ops.upload_weight(source, {&ops}); }
 };
 
 // cols a multiple of the dtype's block.
