@@ -188,6 +188,10 @@ describe("a worker that is told to do what it should not", { skip: withoutRedis 
     if (secret.measure.kind === "suite") secret.measure.suite = "perplexity:file=/etc/hostname";
     assert.match(await refusal(queue, await variant("suite", secret)), /lies in no folder that this worker may read/);
 
+    const asking = structuredClone(suite());
+    if (asking.measure.kind === "suite") asking.measure.api = { url: "http://127.0.0.1:9/v1", model: "any" };
+    assert.match(await refusal(queue, await variant("api", asking)), /asks http:[^ ]+; set VALORA_API_URL to it/);
+
     // As BullMQ marks a job whose workers were lost again and again.
     const doomed = await variant("doomed", crosstalk());
     const direct = new connection.bullmq.Queue(queue, { connection: connection.redis, prefix: PREFIX });
