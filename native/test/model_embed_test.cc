@@ -1,5 +1,8 @@
 // Mean hidden states: against a plain loop over the rows that the layers give on the reference
 // backend, where every text is run alone, the prompt and the response in one span.
+//
+// Seen failing: with rows taken in the order of targets instead of theirs, with the state before
+// the layer instead of after it, and with the sum divided by one row too many.
 #include <cmath>
 #include <string>
 

@@ -48,6 +48,17 @@ describe("valora curate", () => {
     });
   });
 
+  it("says nothing of the study where that has no figures for any of the values", async () => {
+    await withFolder(async (folder) => {
+      const pairs = randomPairs({ count: 40, seed: 2, values: ["longer", "thrift"] });
+      const input = writePairs(join(folder, "labelled.jsonl"), pairs);
+      const { status, stdout, stderr } = await run(curateTo(join(folder, "curated"), input));
+      assert.equal(status, 0, stderr);
+      assert.match(stdout, /^longer +\d+ \+ \d+ = \d+ +\d+\.\d %$/m);
+      assert.doesNotMatch(stdout, /study|share/);
+    });
+  });
+
   it("reads several files, gzip too, as if they were one", async () => {
     await withPairs(async (input, output, folder) => {
       const [first, second] = [join(folder, "first.jsonl"), join(folder, "second.jsonl")];

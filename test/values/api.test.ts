@@ -135,12 +135,13 @@ describe("the api extractor", () => {
       if (asked.response !== "stone") reply.score();
     };
     await withApiServer(silentForStone, async (server) => {
-      const extractor = open(server, { timeoutSeconds: 0.05 });
+      const extractor = open(server, { timeoutSeconds: 0.2 });
       assert.deepEqual(await extractor.score([exchange("warm")], VALUES, {}), [{ warm: 1 }]);
       const [failed] = await extractor.score([exchange("stone")], VALUES, {});
       assert.ok(failed instanceof ApiError);
-      assert.match(failed.message, /pair "p", chosen response: .*no answer within 0\.05 s, at the last of 8 attempts/);
-      assert.equal(server.asked.length, 9);
+      assert.match(failed.message, /pair "p", chosen response: .*no answer within 0\.2 s, at the last of 8 attempts/);
+      // On a busy machine the answer to the first may come too late as well, and is asked for again.
+      assert.equal(server.asked.filter(({ response }) => response === "stone").length, 8);
     });
   });
 
