@@ -252,13 +252,14 @@ TEST(CudaSample, RanksEqualLogitsByIndexInEveryOrder) {
     value = std::round(value * 3);
     if (value == 0 && o % 2 == 0) value = -0.0f;
   }
+  w.view().data[0] = -3;  // the first token is among the last of row 0, whose draw is 0
   const Vocabulary entries(w, Dtype::kF32);
   const cuda::DeviceWeight weight = entries.weight();
   const Buffer x(rows, 1);
   std::vector<float> uniform(rows);
   for (int64_t n = 0; n < rows; ++n) {
     x.view().data[n] = n % 2 == 0 ? 0.5f : -0.5f;
-    uniform[n] = random.unit();
+    uniform[n] = n == 0 ? 0 : random.unit();
   }
   std::vector<uint8_t> candidates(static_cast<size_t>(vocabulary) * 16);
   for (const SampleParameters& parameters :
