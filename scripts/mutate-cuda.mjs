@@ -57,6 +57,7 @@ function verdict(build, folder, { file, text }) {
     if (!linked.ok) throw new MutationFailed(`${program} does not link:\n${linked.text}`);
     const tested = run(join(folder, "tests"), ["--gtest_brief=1", "--gtest_fail_fast", `--gtest_filter=${filter}`]);
     if (tested.hung) return `${program} does not end`;
+    if (/ran 0 tests| 0 tests from/.test(tested.text)) throw new MutationFailed(`${program} has no test ${filter}`);
     if (!tested.ok) {
       const test = /\[ {2}FAILED {2}\] (\S+)/.exec(tested.text)?.[1] ?? program;
       const said = /with description "([^"]*)"|(?:what\(\): {2})(.*)/.exec(tested.text);

@@ -103,6 +103,13 @@ void head_backward(View dx, View expected, const DeviceWeight& w, const HeadTarg
 // As in core/ops.h; tokens, logprobs and uniform in device memory. More than 2^24 rows of w are
 // Error{kInvalidArgument}.
 int64_t sample_bytes(int64_t rows, const DeviceWeight& w);
+// The largest weight of a vocabulary in whole units (sample.cu): as many as that the sum of
+// `vocabulary` weights stays within 2^63.
+constexpr double sample_units(int64_t vocabulary) {
+  double units = 0x1p63;
+  for (int64_t tokens = 1; tokens < vocabulary; tokens *= 2) units /= 2;
+  return units;
+}
 void sample(int32_t* tokens, double* logprobs, View x, const DeviceWeight& w,
             const SampleParameters& parameters, const float* uniform, void* scratch, Stream stream,
             int64_t step = kHeadStep);

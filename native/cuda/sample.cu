@@ -188,13 +188,6 @@ __global__ void __launch_bounds__(kBlock, kResident)
   }
 }
 
-// Units of the largest weight.
-double units_of_one(int64_t vocabulary) {
-  double units = 0x1p63;
-  for (int64_t tokens = 1; tokens < vocabulary; tokens *= 2) units /= 2;
-  return units;
-}
-
 struct Scratch {
   void* copy;     // x in w's numbers
   float* logits;  // [rows, stride]
@@ -247,7 +240,7 @@ void sample(int32_t* tokens, double* logprobs, View x, const DeviceWeight& w,
     launch(
         sample_weights_kernel,
         {"sample_weights", dim3(static_cast<unsigned>(x.rows * blocks_a_row)), kBlock, 0, stream},
-        room.weights, rows, room.states, w.rows, parameters.temperature, units_of_one(w.rows),
+        room.weights, rows, room.states, w.rows, parameters.temperature, sample_units(w.rows),
         blocks_a_row);
   }
   launch(sample_kernel, {"sample", dim3(static_cast<unsigned>(x.rows)), kBlock, 0, stream}, tokens,

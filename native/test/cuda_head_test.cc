@@ -227,22 +227,12 @@ TEST(CudaSample, ChoosesWhatTheCpuChoosesAmong131072) {
   }
 }
 
-// So many equal weights that they would run over 64 bits, were each as fine as a small
-// vocabulary's.
-TEST(CudaSample, DrawsFromMoreThanHalfAMillionEqualTokens) {
-  const int64_t vocabulary = (1 << 19) + 3;
-  const Buffer w = Buffer(vocabulary, 1), x(1, 1);
-  std::fill_n(w.view().data, vocabulary, 1.0f);
-  x.view().data[0] = 2;
-  const Vocabulary entries(w, Dtype::kF32);
-  const Buffer scratch(1, cuda::sample_bytes(1, entries.weight()) / 4);
-  const float uniform = 0.75f;
-  int32_t token = -1;
-  double logprob = NAN;
-  cuda::sample(&token, &logprob, x.view(), entries.weight(), {1, 0, 1}, &uniform,
-               scratch.view().data, nullptr);
-  EXPECT_EQ(token, vocabulary * 3 / 4);
-  EXPECT_TRUE(std::abs(logprob + std::log(vocabulary)) <= 1e-12);
+// Sums of weights are whole numbers of 64 bits, of which as many as fit are used.
+TEST(CudaSample, WeightsOfAllTokensFit63BitsAndLeaveAtMostOneUnused) {
+  for (const int64_t vocabulary : {1, 2, 3, 131072, 131073, (1 << 19) + 3, 1 << 24}) {
+    const double sum = cuda::sample_units(vocabulary) * static_cast<double>(vocabulary);
+    EXPECT_TRUE(sum <= 0x1p63 && sum > 0x1p62) << vocabulary;
+  }
 }
 
 TEST(CudaSample, RefusesMoreTokensThanItsRanksCount) {
@@ -262,13 +252,14 @@ TEST(CudaSample, RanksEqualLogitsByIndexInEveryOrder) {
     value = std::round(value * 3);
     if (value == 0 && o % 2 == 0) value = -0.0f;
   }
+  w.view().data[0] = -3;  // the first token is among the last of row 0, whose draw is 0
   const Vocabulary entries(w, Dtype::kF32);
   const cuda::DeviceWeight weight = entries.weight();
   const Buffer x(rows, 1);
   std::vector<float> uniform(rows);
   for (int64_t n = 0; n < rows; ++n) {
     x.view().data[n] = n % 2 == 0 ? 0.5f : -0.5f;
-    uniform[n] = random.unit();
+    uniform[n] = n == 0 ? 0 : random.unit();
   }
   std::vector<uint8_t> candidates(static_cast<size_t>(vocabulary) * 16);
   for (const SampleParameters& parameters :

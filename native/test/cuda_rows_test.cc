@@ -148,7 +148,7 @@ TEST(CudaRows, Embed) {
       auto* bits = reinterpret_cast<uint16_t*>(table.view().data);
       for (int64_t i = 0; i < rows * cols; ++i) bits[i] = __float2bfloat16_rn(random.number()).bits;
     }
-    const auto weight = upload_mapped_weight({data, dtype, rows, cols, 0});
+    const auto weight = upload_mapped_weight({data, dtype, rows, cols, 0}, machine);
     expect_right(
         y, 0, y.bytes() + rows * cols * size,
         [&] {
