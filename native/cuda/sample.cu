@@ -183,8 +183,9 @@ __global__ void __launch_bounds__(kBlock, kResident)
   }
   if (threadIdx.x == 0) {
     store(tokens + row, static_cast<int32_t>(token));
-    store(logprobs + row, static_cast<double>(load(mine + token)) -
-                              static_cast<double>(state.largest) - log(state.total));
+    // In head_finish's order: what is sampled has the bits that scoring gives it.
+    const double normaliser = static_cast<double>(state.largest) + log(state.total);
+    store(logprobs + row, static_cast<double>(load(mine + token)) - normaliser);
   }
 }
 

