@@ -62,7 +62,16 @@ function buildWithCMake() {
   const generator = toolchain.requireGenerator();
   clearForeignCache(join(root, "build"), generator);
   const cmakeJs = join(dirname(require.resolve("cmake-js/package.json")), "bin", "cmake-js");
-  run(cmakeJs, ["build", "--out", "build", "--generator", generator, "--parallel", jobs, "--target", "valora"]);
+  const args = ["build", "--out", "build", "--generator", generator, "--parallel", jobs, "--target", "valora"];
+  try {
+    run(cmakeJs, args);
+  } catch (error) {
+    // A CUDA compiler that is older than the architectures, or broken, leaves the CPU to work with.
+    if (!(error instanceof BuildFailed && toolchain.hasCudaCompiler())) throw error;
+    console.error("valora: the addon did not compile with the CUDA backend; it is built for the CPU alone.");
+    rmSync(join(root, "build", "CMakeCache.txt"), { force: true });
+    run(cmakeJs, [...args, "--CDVALORA_CUDA=OFF"]);
+  }
 }
 
 function buildWithNodeGyp() {

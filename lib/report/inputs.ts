@@ -57,7 +57,7 @@ export interface Inputs {
   items: string;
   examples: string[];
   /** What study.yaml says of itself. */
-  study: { name?: string | undefined; description?: string | undefined } | null;
+  study: z.output<typeof studySchema> | null;
   overlap: OverlapCell[];
   counts: SubsetCount[];
   precision: PrecisionFile[];
@@ -94,7 +94,19 @@ export async function findInputs(folder: string): Promise<Inputs> {
   };
 }
 
-const studySchema = z.looseObject({ name: z.string().optional(), description: z.string().optional() });
+const studySchema = z.looseObject({
+  name: z.string().optional(),
+  description: z.string().optional(),
+  data: z.array(z.looseObject({ source: z.string().optional() })).optional(),
+});
+
+/**
+ * Whether an extractor may have told the values: not where a study takes all of them from pairs that are labelled as they
+ * come (persona statements, a user's own files, planted attributes).
+ */
+export function isExtracted({ study }: Pick<Inputs, "study">): boolean {
+  return study?.data === undefined || study.data.some(({ source }) => source === "curated" || source === "labelled");
+}
 
 async function listTwoLevels(folder: string): Promise<string[]> {
   const read = async (path: string) => {

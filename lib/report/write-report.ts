@@ -8,7 +8,7 @@ import { writeFileAtomic } from "../files/atomic.js";
 import { collectResults, type Effect, isArm, type Results } from "./collect.js";
 import { loadExamples } from "./examples.js";
 import { count } from "./format.js";
-import { findInputs, type Inputs } from "./inputs.js";
+import { findInputs, type Inputs, isExtracted } from "./inputs.js";
 import { renderReport } from "./page.js";
 import { type CellDetail, toColumns } from "./page-data.js";
 import { type Answers, answersSection } from "./sections/answers.js";
@@ -164,7 +164,7 @@ function tilesOf(results: Results, { counts }: Inputs): [string, string][] {
   return tiles;
 }
 
-function warningsOf(results: Results, { precision }: Inputs): string[] {
+function warningsOf(results: Results, inputs: Inputs): string[] {
   const warnings: string[] = [];
   if (results.seeds < 2)
     warnings.push(
@@ -172,7 +172,10 @@ function warningsOf(results: Results, { precision }: Inputs): string[] {
     );
   if (!results.arms.some((arm) => isArm(arm, "random") || isArm(arm, "flipped-random")))
     warnings.push("No random control arm: what any training on pairs moves is part of every number.");
-  if (precision.length === 0 && results.effects.some(({ suite }) => suite === "preferences" || suite === "values"))
+  const areRead = results.effects.some(
+    ({ suite }) => suite === "values" || (suite === "preferences" && isExtracted(inputs)),
+  );
+  if (inputs.precision.length === 0 && areRead)
     warnings.push("No measure of the extractor against human labels: the values are unvalidated.");
   return warnings;
 }

@@ -84,6 +84,21 @@ std::vector<HeadTarget> targets_for(int64_t rows, int64_t vocabulary) {
 
 constexpr int64_t kRows = 40, kChannels = 48, kVocabulary = 1300;
 
+TEST(CudaHead, OfEqualLogitsTheFirstIsTheLikeliest) {
+  Random random(52);
+  const Buffer w = bfloat16_numbers(random, kVocabulary, kChannels);
+  const Buffer x(kRows, kChannels);
+  for (int64_t n = 0; n < kRows; ++n) std::fill_n(x.view().row(n), kChannels, 1.0f);
+  // Neighbours, entries of one step and of others: exact, and beyond what random rows add up to.
+  for (const int o : {37, 38, 39, 69, 600, 1299}) {
+    std::fill_n(w.view().row(o), kChannels, 4.0f);
+  }
+  for (const int64_t step : {int64_t{512}, int64_t{kHeadChunk}}) {
+    const HeadOutputs out = run_head(Vocabulary(w, Dtype::kBF16), x.view(), {}, false, step);
+    EXPECT_EQ(out.argmax, std::vector<int32_t>(kRows, 37)) << "steps of " << step;
+  }
+}
+
 TEST(CudaHead, IsNearTheAnswerInBfloat16) {
   Random random(51);
   const Buffer w = bfloat16_numbers(random, kVocabulary, kChannels);

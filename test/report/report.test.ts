@@ -210,6 +210,26 @@ describe("collecting items", () => {
 });
 
 describe("what a report reads", () => {
+  it("tells values that an extractor found, and nobody checked, from those that came with their labels", async () => {
+    await withFolder(async (folder) => {
+      const items = ["1", "2"].flatMap((name) => [
+        item({ suite: "preferences", item: name, cluster: name }),
+        item({ suite: "preferences", item: name, cluster: name, adapter: "a", y: 1 }),
+      ]);
+      writeFileSync(join(folder, "items.jsonl"), items.map((each) => `${JSON.stringify(each)}\n`).join(""));
+      for (const [source, isExtracted] of [
+        ["persona", false],
+        ["curated", true],
+      ] as const) {
+        writeFileSync(join(folder, "study.yaml"), `name: mine\ndata: [{source: ${source}}]\n`);
+        const { page } = await writeReport(folder);
+        const text = readFileSync(page, "utf8");
+        assert.equal(text.includes("No measure of the extractor"), isExtracted, source);
+        assert.equal(text.includes("Extractor quality"), isExtracted, source);
+      }
+    });
+  });
+
   it("is named with file and line where it is not what it should be", async () => {
     await withFolder(async (folder) => {
       await assert.rejects(

@@ -1,10 +1,11 @@
 /** How far the extractor that cut the subsets agrees with people. */
 import { html } from "../html.js";
-import type { PrecisionFile } from "../inputs.js";
+import { isExtracted, type PrecisionFile } from "../inputs.js";
 import { htmlTable, type Table } from "../table.js";
 import { conclude, type Section, type SectionContext } from "./section.js";
 
-export function extractorSection({ inputs, results }: SectionContext): Section {
+/** Null where no extractor told the values. */
+export function extractorSection({ inputs, results }: SectionContext): Section | null {
   const { precision } = inputs;
   const validated = new Set(precision.flatMap(({ values }) => values.map(({ value }) => value)));
   const unvalidated = results.values.filter((value) => !validated.has(value));
@@ -16,6 +17,7 @@ export function extractorSection({ inputs, results }: SectionContext): Section {
             ? "No measure of an extractor lies beside these items (valora precision --format json --output precision.json)."
             : "No text with a human label says how well these are told."
         }</p>`;
+  if (precision.length === 0 && !isExtracted(inputs)) return null;
   return {
     id: "extractor",
     title: "Extractor quality",
