@@ -63,9 +63,18 @@ function row(name: string, option: Option): readonly [string, string] {
   if (option.type === "boolean") return [option.default ? `--no-${name}` : `--${name}`, option.describe];
   const choices = option.type === "string" ? option.choices : undefined;
   const label = `--${name} ${option.placeholder ?? "X"}`;
-  const among = choices === undefined ? "" : `: ${choices.join("|")}`;
+  const among = choices === undefined ? "" : `: ${showChoices(choices)}`;
   const standard = "default" in option && option.default !== undefined ? ` (${option.default})` : "";
   return [label, `${option.describe}${among}${standard}${option.required === true ? ", required" : ""}`];
+}
+
+/** "cuda|cuda:0|cuda:1" as "cuda[:N]". */
+function showChoices(choices: readonly string[]): string {
+  const numbered = new Set(choices.flatMap((choice) => /^(.+):\d+$/.exec(choice)?.[1] ?? []));
+  return choices
+    .filter((choice) => !/:\d+$/.test(choice))
+    .map((choice) => (numbered.has(choice) ? `${choice}[:N]` : choice))
+    .join("|");
 }
 
 function wrap(text: string, width: number): string[] {

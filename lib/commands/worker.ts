@@ -6,7 +6,7 @@ import { lockMilliseconds, openQueue, QUEUE_OPTIONS } from "./queue-options.js";
 
 export const worker = defineCommand({
   name: "worker",
-  summary: "does the jobs of studies that another machine put into a queue",
+  summary: "do the jobs of studies that another machine put into a queue",
   description:
     "Takes jobs of studies from a queue on Redis until it is stopped (docs/many-machines.md). Ctrl-C ends the job in " +
     "hand with a checkpoint and gives it back. With --study and --only it does the jobs with these keys and ends, as a " +
