@@ -62,7 +62,13 @@ describe("a study on a queue", { skip: withoutRedis }, () => {
   function assertComplete(outcome: Outcome, output: string): void {
     assert.equal(outcome.status, 0, outcome.stderr);
     assert.equal(outcome.stdout, expected.stdout);
-    for (const name of ["items.jsonl", "items.jsonl.manifest.json", "answers.jsonl", "checkpoints.csv"])
+    for (const name of [
+      "items.jsonl",
+      "items.jsonl.manifest.json",
+      "examples.jsonl",
+      "answers.jsonl",
+      "checkpoints.csv",
+    ])
       assert.ok(readFileSync(join(output, name)).equals(readFileSync(join(whole, name))), name);
     // Each artefact once, and nothing left of what was under way.
     assert.deepEqual(readdirSync(output).sort(), readdirSync(whole).sort());
@@ -84,6 +90,15 @@ describe("a study on a queue", { skip: withoutRedis }, () => {
       const again = await startStudy(lab, output).ended;
       assert.equal(again.stdout, expected.stdout);
       assert.match(again.stderr, /; 0 jobs ran, [1-9]\d+ were done before/);
+      const pages = await Promise.all(
+        [whole, output].map(async (study, index) => {
+          const reports = join(folder, `report-${index}`);
+          const { status, stderr } = await run(["report", study, "--output", reports]);
+          assert.equal(status, 0, stderr);
+          return readFileSync(join(reports, "report.html"), "utf8");
+        }),
+      );
+      assert.equal(pages[1], pages[0]);
     } finally {
       await endAll(workers);
     }
