@@ -35,6 +35,10 @@ struct EmulatedStream {
       work();
     }
   }
+  void drop() {
+    queue.clear();
+    done = queued;
+  }
 };
 
 struct EmulatedEvent {
@@ -156,6 +160,11 @@ cudaError_t fault(const char* call) {
     if (rule.met || rule.call != call) continue;
     if (rule.after-- > 0) continue;
     rule.met = true;
+    // What was queued on a device that failed does not happen any more: whoever waited for it has
+    // given up the memory that it was to arrive in.
+    if (rule.lasting || rule.call == "cudaStreamSynchronize") {
+      for (cuda::EmulatedStream* stream : world().streams) stream->drop();
+    }
     return rule.error;
   }
   return cudaSuccess;
