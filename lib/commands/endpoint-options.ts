@@ -6,7 +6,7 @@
 import { UsageError } from "../errors.js";
 import type { Asking } from "../evaluation/plan.js";
 import type { RemoteModel } from "../evaluation/remote.js";
-import { KEY_NAMES } from "../values/api/chat.js";
+import { apiKey, KEY_NAMES } from "../values/api/key.js";
 import { API_OPTIONS, apiOptions, describePrice } from "./api-options.js";
 import type { OptionTable, OptionValues } from "./command.js";
 import type { CommandContext } from "./context.js";
@@ -58,10 +58,7 @@ export async function openEndpoint(
   options: Values,
   context: CommandContext,
 ): Promise<RemoteModel> {
-  const [{ RemoteModel }, { apiKey }] = await Promise.all([
-    import("../evaluation/remote.js"),
-    import("../values/api/chat.js"),
-  ]);
+  const { RemoteModel } = await import("../evaluation/remote.js");
   const { apiConcurrency, apiTimeoutSeconds, apiRequestsPerMinute } = apiOptions(options);
   return new RemoteModel({
     url,

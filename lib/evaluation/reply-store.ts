@@ -2,11 +2,10 @@
  * Replies of endpoints on disk, each in a file of its own under the hash of all that was asked: they are written whole or
  * not at all, any number of processes may use the folder, and nothing of it is held in memory.
  */
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { describeFileError, FileError } from "../errors.js";
 import { writeFileAtomic } from "../files/atomic.js";
+import { readOptionalText } from "../files/optional-text.js";
 import { cacheFolder } from "../models/registry.js";
 
 const replySchema = z.object({
@@ -29,14 +28,8 @@ export class ReplyStore {
    * @throws FileError where it cannot be read
    */
   async get(key: string): Promise<KeptReply | null> {
-    const path = this.pathOf(key);
-    let text: string;
-    try {
-      text = await readFile(path, "utf8");
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-      throw new FileError(`${path} cannot be read: ${describeFileError(error)}`, { cause: error });
-    }
+    const text = await readOptionalText(this.pathOf(key));
+    if (text === null) return null;
     try {
       return replySchema.parse(JSON.parse(text));
     } catch {

@@ -2,11 +2,11 @@
  * Manifests: beside every artefact, what made it (command, options, seed, versions, device, hashes). An artefact whose
  * manifest says the same as what is about to be done needs not be made again.
  */
-import { readFile } from "node:fs/promises";
 import { z } from "zod";
-import { DataFormatError, describeFileError, FileError } from "../errors.js";
+import { DataFormatError } from "../errors.js";
 import { writeFileAtomic } from "./atomic.js";
 import { describeIssue } from "./describe-issue.js";
+import { readOptionalText } from "./optional-text.js";
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
@@ -35,13 +35,8 @@ export async function writeManifest(path: string, manifest: Manifest): Promise<v
  * @throws DataFormatError naming the field where it is not a manifest
  */
 export async function readManifest(path: string): Promise<Manifest | null> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw new FileError(`${path} cannot be read: ${describeFileError(error)}`, { cause: error });
-  }
+  const text = await readOptionalText(path);
+  if (text === null) return null;
   let value: unknown;
   try {
     value = JSON.parse(text);

@@ -51,11 +51,16 @@ export function compareAtKl(
   return shiftDifferenceAtKl([first, second], kl, options);
 }
 
+/** How far the run that came least far has gone, in nats: shifts can be read up to there. */
+export function reachedKl(trajectory: Trajectory): number {
+  const all = new Float64Array(trajectory.shiftCounts.length).fill(1);
+  return Math.min(...eachRun(trajectory).map((run) => klAlong(trajectory, run, all).at(-1)!));
+}
+
 function shiftDifferenceAtKl(arms: readonly Trajectory[], kl: number, options: CrossedBootstrapOptions): MatchedShift {
   if (!(kl > 0 && Number.isFinite(kl))) throw new RangeError(`shifts cannot be matched at a KL of ${kl}`);
   const clusters = arms[0]!.shiftCounts.length;
-  const all = new Float64Array(clusters).fill(1);
-  const reached = Math.min(...arms.flatMap((arm) => eachRun(arm).map((run) => klAlong(arm, run, all).at(-1)!)));
+  const reached = Math.min(...arms.map(reachedKl));
   if (!(kl <= reached)) return { kind: "blank", kl, why: "kl not reached", reached };
   const statistic = (weights: CrossedWeights): number =>
     arms.reduce((sum, arm, index) => sum + (index === 0 ? 1 : -1) * meanAtKl(arm, kl, weights, index), 0);

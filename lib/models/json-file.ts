@@ -1,16 +1,6 @@
 /** Reads the small JSON files beside a model's weights. */
-import { readFile } from "node:fs/promises";
-import { describeFileError, FileError, ModelFormatError } from "../errors.js";
-
-/** The text of a file; null where there is none. @throws FileError */
-export async function readOptionalText(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw new FileError(`${path} cannot be read: ${describeFileError(error)}`, { cause: error });
-  }
-}
+import { ModelFormatError } from "../errors.js";
+import { readOptionalText } from "../files/optional-text.js";
 
 /**
  * The object that a JSON file holds; null where there is no such file.

@@ -1,7 +1,8 @@
 /** The text side of a model's files: what its tokenizer is built from, its special tokens, its chat template. */
 import { join } from "node:path";
+import { readOptionalText } from "../files/optional-text.js";
 import type { GgufValue } from "./gguf.js";
-import { readOptionalJson, readOptionalText } from "./json-file.js";
+import { readOptionalJson } from "./json-file.js";
 import type { TokenizerDefinition } from "./tokenizer.js";
 
 export interface TextFiles {

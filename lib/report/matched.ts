@@ -2,7 +2,7 @@
  * Crosstalk at an equal distance from the untrained model. Rows of a matrix were not trained to the same strength; at one
  * KL divergence they are alike in that, and what is left differs by what was induced (metrics/matched-kl.ts).
  */
-import { shiftAtKl, type Trajectory } from "../metrics/matched-kl.js";
+import { reachedKl, shiftAtKl, type Trajectory } from "../metrics/matched-kl.js";
 import { benjaminiYekutieli } from "../metrics/multiplicity.js";
 import type { Effect, Results } from "./collect.js";
 import { groupBy, unique } from "./group.js";
@@ -55,13 +55,11 @@ export function matchAtKl(final: readonly Effect[], results: Results): MatchedMa
   const trajectories = final.map(({ value, task }) =>
     trajectoryOf(checkpoints.get(JSON.stringify([value, task])) ?? [], divergence.get(value) ?? []),
   );
-  // A distance beyond all runs: what comes back is how far each row came.
   const reached = new Map<string, number>();
   for (const [index, trajectory] of trajectories.entries()) {
     if (trajectory === null) continue;
-    const end = shiftAtKl(trajectory, Number.MAX_VALUE);
-    if (end.kind === "blank")
-      reached.set(final[index]!.value, Math.max(end.reached, reached.get(final[index]!.value) ?? 0));
+    const { value } = final[index]!;
+    reached.set(value, Math.max(reachedKl(trajectory), reached.get(value) ?? 0));
   }
   const ends = [...reached.values()].sort((a, b) => b - a);
   const kl = roundDown(ends[Math.ceil(SHARE_OF_ROWS * ends.length) - 1] ?? 0);

@@ -57,7 +57,7 @@ const FACTORIES: Record<ExtractorName, Factory> = {
   api: async ({ values, apiUrl, apiModel, apiKeyNames, onNote, ...limits }) => {
     if (apiUrl === undefined || apiModel === undefined)
       throw new UsageError("--extractor api needs --api-url U and --api-model N");
-    const [{ apiKey }, { openApi }] = await Promise.all([import("./api/chat.js"), import("./api/extractor.js")]);
+    const [{ apiKey }, { openApi }] = await Promise.all([import("./api/key.js"), import("./api/extractor.js")]);
     return openApi(values, {
       url: apiUrl,
       model: apiModel,

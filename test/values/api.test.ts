@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { ApiError, CancelledError, UsageError } from "#lib/errors.js";
-import { type ApiOptions, apiKey } from "#lib/values/api/chat.js";
+import type { ApiOptions } from "#lib/values/api/chat.js";
 import { openApi } from "#lib/values/api/extractor.js";
 import { readRetryAfter } from "#lib/values/api/http.js";
+import { apiKey } from "#lib/values/api/key.js";
 import { readAnswer } from "#lib/values/api/question.js";
 import { estimateAsking } from "#lib/values/estimate.js";
 import type { Scores } from "#lib/values/extractor.js";

@@ -29,23 +29,6 @@ export const TIMEOUT_SECONDS = 120;
 /** For estimates: roughly right for English, too few tokens for most other languages. */
 export const CHARACTERS_PER_TOKEN = 4;
 
-/** Where the key is looked for: the first of them that is set. */
-export const KEY_NAMES = ["VALORA_API_KEY", "OPENAI_API_KEY"] as const;
-
-/**
- * The key of the environment: the first of `names` that is set, else none.
- *
- * @throws UsageError, without the key, where no HTTP header could carry it
- */
-export function apiKey(env: NodeJS.ProcessEnv = process.env, names: readonly string[] = KEY_NAMES): string | null {
-  const name = names.find((each) => (env[each] ?? "") !== "");
-  const key = name === undefined ? "" : env[name]!.trim();
-  if (key === "") return null;
-  if (!/^[\x21-\x7e]+$/.test(key))
-    throw new UsageError(`the environment's ${name} holds spaces or letters that no key has; set it anew`);
-  return key;
-}
-
 /** Parts of a request beside model and messages, under the API's names. */
 export interface ChatParts {
   response_format?: object;
